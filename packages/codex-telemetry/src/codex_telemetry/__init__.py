@@ -1,0 +1,3 @@
+"""Telemetry for Codex: structured logs, system metrics and metric sinks."""
+
+__version__ = "1.0.0"
