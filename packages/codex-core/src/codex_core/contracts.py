@@ -4,7 +4,7 @@ Decisions: tokenizers and models are classes with named constructors; datasets, 
 trainers are classes built from one argument, their options; commands are click commands. The conformance suites
 in `codex_core.testing` check these protocols on real objects.
 
-Shapes: R rows, L row length in tokens.
+Shapes: R rows, L sequence length in tokens.
 """
 
 from __future__ import annotations
@@ -129,7 +129,7 @@ class PackedRows(Protocol):
     """
 
     num_rows: int
-    row_len: int
+    seq_len: int
 
     def rows(self, start: int, count: int) -> RowBatch:
         """The rows at global positions [start, start + count)."""

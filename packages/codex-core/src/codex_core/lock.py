@@ -62,7 +62,7 @@ class Plan:
     threads: int
     choices: Mapping[str, Choice]
     seeds: Mapping[str, int]
-    row_len: int
+    seq_len: int
     batch_rows: int | None
     duration: Duration | None
     durations: Mapping[str, Duration]
@@ -89,7 +89,7 @@ class Lock:
     seeds: Mapping[str, int]
     steps: int
     batch_rows: int
-    row_len: int
+    seq_len: int
     vocab_size: int
     log_every: int
     evaluate_every: int
