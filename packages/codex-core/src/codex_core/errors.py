@@ -181,7 +181,32 @@ class CatalogueEntry(NamedTuple):
 
 
 CATALOGUE: dict[str, CatalogueEntry] = {
-    "RUN-010": CatalogueEntry(ExitCode.INTERRUPTED, "A signal stopped the command; the last finished step was saved."),
+    "NGM-001": CatalogueEntry(
+        ExitCode.INPUT, "A row to score has no token; the first token of a row is context."
+    ),
+    "NGM-002": CatalogueEntry(
+        ExitCode.INPUT, "A row holds token ids outside the vocabulary of the n-gram model."
+    ),
+    "NGM-003": CatalogueEntry(ExitCode.CAPABILITY, "The n-gram model computes on the CPU in float64 only."),
+    "NGM-004": CatalogueEntry(
+        ExitCode.ARTEFACT, "The files of an n-gram model are damaged or belong to another format."
+    ),
+    "EVL-001": CatalogueEntry(
+        ExitCode.INPUT, "A metric has nothing to count: no text, or no scored token, byte or word."
+    ),
+    "EVL-002": CatalogueEntry(
+        ExitCode.USAGE, "A metric needs something that this evaluation does not provide."
+    ),
+    "EVL-003": CatalogueEntry(
+        ExitCode.NO, "A model gave something that is no log-probability, or the wrong number of them."
+    ),
+    "EVL-004": CatalogueEntry(ExitCode.NO, "Every metric of an evaluation failed."),
+    "EVL-005": CatalogueEntry(ExitCode.INPUT, "A metric writer cannot write to its path."),
+    "EVL-006": CatalogueEntry(ExitCode.USAGE, "Two metrics of an evaluation have the same name."),
+    "EVL-007": CatalogueEntry(ExitCode.NO, "A metric failed and was set aside; the others went on."),
+    "RUN-010": CatalogueEntry(
+        ExitCode.INTERRUPTED, "A signal stopped the command; the last finished step was saved."
+    ),
     "BUG-001": CatalogueEntry(ExitCode.BUG, "Codex itself failed; the crash file tells where."),
 }
 
