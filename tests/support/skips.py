@@ -27,6 +27,7 @@ ALLOWED = (
     Allowed(r"needs an accelerator", 40),
     Allowed(r"`unshare -n` is not permitted here", 3),
     Allowed(r"the environment was not made by Hatch", 3),
+    Allowed(r"there is no git here", 3),
     Allowed(r"root may read and write everything", 10),
     Allowed(r"runs on Linux only", 10),
 )

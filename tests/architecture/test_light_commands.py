@@ -1,0 +1,75 @@
+"""What light commands leave unimported, asked of a fresh interpreter."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+HEAVY = (
+    "torch", "numpy", "transformers", "tokenizers", "safetensors", "sentencepiece", "peft", "pynvml",
+    "tensorboard", "structlog", "psutil", "jinja2",
+)  # fmt: skip
+
+#: Runs `python -m codex_core ARGUMENTS` and then tells, on the last line of stderr, which heavy modules came along.
+RUNNER = """
+import json, runpy, sys
+heavy = json.loads(sys.argv[1])
+sys.argv[1:] = sys.argv[2:]
+code = 0
+try:
+    runpy.run_module("codex_core", run_name="__main__", alter_sys=True)
+except SystemExit as end:
+    code = end.code
+print(json.dumps([code, [name for name in heavy if name in sys.modules]]), file=sys.stderr)
+"""
+
+
+def _loaded(*arguments: str, folder: Path, also: tuple[str, ...] = ()) -> tuple[object, list[str]]:
+    """The exit code of a command, and the heavy modules that its process held at the end."""
+    command = [sys.executable, "-c", RUNNER, json.dumps([*HEAVY, *also]), *arguments]
+    environ = {**os.environ, "CODEX_HOME": str(folder / "home")}
+    done = subprocess.run(command, cwd=folder, env=environ, capture_output=True, text=True, check=False)
+    code, loaded = json.loads(done.stderr.splitlines()[-1])
+    return code, loaded
+
+
+@pytest.mark.parametrize("arguments", [["--version"], ["registry", "list", "--json"]])
+def test_quickest_commands_import_no_command_line(arguments: list[str], tmp_path: Path) -> None:
+    """The version and the machine-readable list are answered before click is imported."""
+    assert _loaded(*arguments, folder=tmp_path, also=("click", "rich")) == (0, [])
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--help"],
+        ["registry", "list"],
+        ["registry", "--help"],
+        ["registry", "show", "ngram"],
+        ["config", "--help"],
+        ["config", "schema"],
+        ["train", "--help"],
+        ["completion", "bash"],
+    ],
+    ids=" ".join,
+)
+def test_light_commands_import_nothing_heavy(arguments: list[str], tmp_path: Path) -> None:
+    """Help, listing and configuration work without torch, NumPy and every library that only a run needs."""
+    code, loaded = _loaded(*arguments, folder=tmp_path)
+
+    assert loaded == []
+    assert code in (0, None)
+
+
+def test_importing_the_core_is_light() -> None:
+    """`import codex_core` brings no library that a plugin module would have to pay for."""
+    script = f"import json, sys, codex_core; print(json.dumps([name for name in {HEAVY!r} if name in sys.modules]))"
+
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+
+    assert json.loads(done.stdout) == []
