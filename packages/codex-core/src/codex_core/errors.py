@@ -204,6 +204,18 @@ CATALOGUE: dict[str, CatalogueEntry] = {
     "EVL-005": CatalogueEntry(ExitCode.INPUT, "A metric writer cannot write to its path."),
     "EVL-006": CatalogueEntry(ExitCode.USAGE, "Two metrics of an evaluation have the same name."),
     "EVL-007": CatalogueEntry(ExitCode.NO, "A metric failed and was set aside; the others went on."),
+    "TOK-001": CatalogueEntry(ExitCode.INPUT, "There is no text to learn a tokenizer from."),
+    "TOK-002": CatalogueEntry(ExitCode.INPUT, "A text holds a lone surrogate, which UTF-8 cannot hold."),
+    "TOK-003": CatalogueEntry(ExitCode.INPUT, "A token id to decode is not in the vocabulary."),
+    "TOK-004": CatalogueEntry(ExitCode.USAGE, "A text has more tokens than the width it is to be padded to."),
+    "TOK-005": CatalogueEntry(ExitCode.USAGE, "A chat template was asked for that the tokenizer does not have."),
+    "TOK-006": CatalogueEntry(ExitCode.ARTEFACT, "A saved tokenizer is missing, damaged or of another kind."),
+    "SAF-001": CatalogueEntry(ExitCode.USAGE, "A safety policy was asked about a stage that does not exist."),
+    "SAF-002": CatalogueEntry(ExitCode.INPUT, "The path to scan for secrets does not exist."),
+    "TEL-001": CatalogueEntry(ExitCode.USAGE, "The setting of telemetry.system_metrics does not exist."),
+    "TEL-002": CatalogueEntry(ExitCode.INPUT, "System metrics could not be written; the run itself went on."),
+    "TEL-003": CatalogueEntry(ExitCode.INPUT, "A metric writer received something that is no number."),
+    "TEL-004": CatalogueEntry(ExitCode.MISSING, "The library of a metric writer is not installed."),
     "RUN-010": CatalogueEntry(
         ExitCode.INTERRUPTED, "A signal stopped the command; the last finished step was saved."
     ),
