@@ -208,7 +208,9 @@ CATALOGUE: dict[str, CatalogueEntry] = {
     "TOK-002": CatalogueEntry(ExitCode.INPUT, "A text holds a lone surrogate, which UTF-8 cannot hold."),
     "TOK-003": CatalogueEntry(ExitCode.INPUT, "A token id to decode is not in the vocabulary."),
     "TOK-004": CatalogueEntry(ExitCode.USAGE, "A text has more tokens than the width it is to be padded to."),
-    "TOK-005": CatalogueEntry(ExitCode.USAGE, "A chat template was asked for that the tokenizer does not have."),
+    "TOK-005": CatalogueEntry(
+        ExitCode.USAGE, "A chat template was asked for that the tokenizer does not have."
+    ),
     "TOK-006": CatalogueEntry(ExitCode.ARTEFACT, "A saved tokenizer is missing, damaged or of another kind."),
     "SAF-001": CatalogueEntry(ExitCode.USAGE, "A safety policy was asked about a stage that does not exist."),
     "SAF-002": CatalogueEntry(ExitCode.INPUT, "The path to scan for secrets does not exist."),
@@ -216,6 +218,46 @@ CATALOGUE: dict[str, CatalogueEntry] = {
     "TEL-002": CatalogueEntry(ExitCode.INPUT, "System metrics could not be written; the run itself went on."),
     "TEL-003": CatalogueEntry(ExitCode.INPUT, "A metric writer received something that is no number."),
     "TEL-004": CatalogueEntry(ExitCode.MISSING, "The library of a metric writer is not installed."),
+    "RUN-001": CatalogueEntry(
+        ExitCode.INPUT, "The run directory exists already; a run never writes over another one."
+    ),
+    "RUN-002": CatalogueEntry(ExitCode.INPUT, "The run directory cannot be written, so nothing was started."),
+    "RUN-003": CatalogueEntry(ExitCode.ARTEFACT, "Another process works on the run; host and pid are named."),
+    "RUN-004": CatalogueEntry(ExitCode.INPUT, "A reference names no run, or a folder that is none."),
+    "RUN-005": CatalogueEntry(ExitCode.USAGE, "A reference fits several runs."),
+    "RUN-006": CatalogueEntry(ExitCode.INPUT, "There is nothing to resume."),
+    "RUN-007": CatalogueEntry(ExitCode.USAGE, "A resume asks for a change that makes it another run."),
+    "RUN-008": CatalogueEntry(ExitCode.NO, "The disk became full while the run was going on."),
+    "RUN-009": CatalogueEntry(ExitCode.ARTEFACT, "A file of the run directory is not what Codex wrote."),
+    "RUN-011": CatalogueEntry(ExitCode.NO, "The run ran out of memory."),
+    "RUN-012": CatalogueEntry(ExitCode.ARTEFACT, "The prepared data is not what the lock of the run names."),
+    "RUN-013": CatalogueEntry(
+        ExitCode.OK, "The machine or the installed versions differ from those of the lock."
+    ),
+    "RUN-014": CatalogueEntry(
+        ExitCode.OK, "Rows did not reach the metric writers in time; the journal holds them."
+    ),
+    "RUN-015": CatalogueEntry(ExitCode.OK, "The progress display failed and was switched off."),
+    "RUN-016": CatalogueEntry(ExitCode.OK, "The environment of the run could not be written."),
+    "RUN-017": CatalogueEntry(ExitCode.OK, "The attempt before this one ended without a last record."),
+    "RUN-018": CatalogueEntry(
+        ExitCode.NO, "The run directory could not be written while the run was going on."
+    ),
+    "JRN-001": CatalogueEntry(ExitCode.ARTEFACT, "The journal was altered after it was written."),
+    "JRN-002": CatalogueEntry(
+        ExitCode.OK, "The journal has a torn or unreadable line, which was passed over."
+    ),
+    "CKP-001": CatalogueEntry(ExitCode.INPUT, "There is no checkpoint at this place."),
+    "CKP-002": CatalogueEntry(ExitCode.ARTEFACT, "A file of a checkpoint is damaged, missing or foreign."),
+    "CKP-003": CatalogueEntry(ExitCode.ARTEFACT, "A checkpoint has the format of another version."),
+    "CKP-004": CatalogueEntry(ExitCode.NO, "A checkpoint could not be written."),
+    "CKP-005": CatalogueEntry(ExitCode.ARTEFACT, "No checkpoint of the run verifies."),
+    "CKP-006": CatalogueEntry(
+        ExitCode.OK, "A folder among the checkpoints was removed, moved aside or could not be pruned."
+    ),
+    "CKP-007": CatalogueEntry(
+        ExitCode.ARTEFACT, "A checkpoint belongs to another run, or to other data or components."
+    ),
     "RUN-010": CatalogueEntry(
         ExitCode.INTERRUPTED, "A signal stopped the command; the last finished step was saved."
     ),

@@ -38,13 +38,17 @@ class RunStarted(Event):
 
 @attrs.frozen(kw_only=True)
 class RunResumed(Event):
-    """An attempt continues from a checkpoint; `changes` are the resumable fields that differ."""
+    """An attempt continues from a checkpoint; `changes` are the resumable fields that differ, as (before, after).
+
+    `parent` is empty and `step` 0 when the run had ended before its first checkpoint. `summary` is one readable line.
+    """
 
     kind: ClassVar[str] = "run_resumed"
     parent: str
     parent_digest: str
     step: int
     changes: Mapping[str, Any] = attrs.field(factory=dict)
+    summary: str = ""
 
 
 @attrs.frozen(kw_only=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 
@@ -22,6 +23,10 @@ class Files:
         """Write a whole file."""
         with path.open("wb") as file:
             file.write(data)
+
+    def produce(self, path: Path, writer: Callable[[Path], None]) -> None:
+        """Let `writer` make the file at `path`: payload that only its owner can serialise."""
+        writer(path)
 
     def append(self, descriptor: int, data: bytes) -> None:
         """Append all of `data` to an open descriptor."""

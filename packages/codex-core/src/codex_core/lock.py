@@ -51,7 +51,8 @@ class Plan:
 
     `config` is the resolved configuration as plain values, `config_hash` its digest, `origins` where each value
     came from, `choices` the components by section, `seeds` by purpose, `duration` how long to train (None when
-    the trainer is not installed), `threads` compute threads.
+    the trainer is not installed), `durations` all others by dotted path, `threads` compute threads. Relative
+    paths among options start at `base_path`, the working directory.
     """
 
     config: Mapping[str, Any]
@@ -77,7 +78,11 @@ class Plan:
 
 @attrs.frozen(kw_only=True)
 class Lock:
-    """What will happen, in full: steps, batch, data digests, components with options, seeds, environment."""
+    """What will happen, in full: steps, batch, data digests, components with options, seeds, environment.
+
+    `config` is the resolved configuration as plain values: what has no field of its own (retention, the split to
+    evaluate on, telemetry) is read there.
+    """
 
     format: str = LOCK_FORMAT
     name: str
@@ -99,10 +104,12 @@ class Lock:
     tokens: int
     data: Mapping[str, Any]
     environment: Mapping[str, Any]
+    config: Mapping[str, Any] = attrs.field(factory=dict)
     plugins: tuple[Mapping[str, Any], ...] = ()
     memory: Memory | None = None
     disk_bytes: int | None = None
     estimated: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """The lock as plain values, as `lock.json` holds it."""
@@ -122,4 +129,5 @@ class Lock:
         held["memory"] = None if memory is None else Memory(**memory)
         held["plugins"] = tuple(held.get("plugins", ()))
         held["estimated"] = tuple(held.get("estimated", ()))
+        held["notes"] = tuple(held.get("notes", ()))
         return cls(**held)
