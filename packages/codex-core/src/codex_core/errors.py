@@ -181,6 +181,43 @@ class CatalogueEntry(NamedTuple):
 
 
 CATALOGUE: dict[str, CatalogueEntry] = {
+    "DAT-001": CatalogueEntry(
+        ExitCode.INPUT,
+        "A dataset's file or folder does not exist, cannot be read, or holds no matching file.",
+    ),
+    "DAT-002": CatalogueEntry(ExitCode.INPUT, "The dataset is empty: no row was read, or none was kept."),
+    "DAT-003": CatalogueEntry(
+        ExitCode.INPUT, "Text is not Unicode: bytes that are no UTF-8, or a lone surrogate."
+    ),
+    "DAT-004": CatalogueEntry(
+        ExitCode.INPUT,
+        "A row is not one JSON object (broken, NaN, a repeated key, too deep), or a source does not parse.",
+    ),
+    "DAT-005": CatalogueEntry(ExitCode.INPUT, "A field of a row is missing or is not a string."),
+    "DAT-006": CatalogueEntry(ExitCode.INPUT, "A line is longer than the limit."),
+    "DAT-007": CatalogueEntry(ExitCode.INPUT, "A split is needed and has no documents, or does not exist."),
+    "DAT-008": CatalogueEntry(
+        ExitCode.USAGE, "The ratios of the splits are not three shares that add up to one."
+    ),
+    "DAT-009": CatalogueEntry(ExitCode.USAGE, "A way of packing or of removing duplicates does not exist."),
+    "DAT-010": CatalogueEntry(ExitCode.INPUT, "An input changed while it was read."),
+    "DAT-011": CatalogueEntry(
+        ExitCode.INPUT, "Prepared data cannot be written: the disk is full or the store is read-only."
+    ),
+    "DAT-012": CatalogueEntry(
+        ExitCode.ARTEFACT, "Prepared data is damaged: a file is missing, added or has other bytes."
+    ),
+    "DAT-013": CatalogueEntry(ExitCode.ARTEFACT, "A folder is no prepared data, or of another format."),
+    "DAT-014": CatalogueEntry(
+        ExitCode.INPUT, "A tokenizer rendered a document into something that cannot be trained on."
+    ),
+    "DAT-015": CatalogueEntry(ExitCode.ARTEFACT, "A folder holds no artefact of the tokenizer `bytes`."),
+    "DAT-016": CatalogueEntry(
+        ExitCode.INPUT, "An id to decode is outside the vocabulary of the tokenizer `bytes`."
+    ),
+    "DAT-017": CatalogueEntry(
+        ExitCode.USAGE, "A template was asked of the tokenizer `bytes`, which has none."
+    ),
     "NGM-001": CatalogueEntry(
         ExitCode.INPUT, "A row to score has no token; the first token of a row is context."
     ),

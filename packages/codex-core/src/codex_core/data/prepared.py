@@ -1,0 +1,137 @@
+"""A prepared set, opened and verified: what trainers and evaluation read.
+
+Decisions: opening checks every byte of the set, of the texts and of the tokenizer it was made from; they are
+found beside it in the same store, so a store can be moved or copied as a whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from codex_core.contracts import PreparedText
+from codex_core.data import texts as texts_stage
+from codex_core.data import tokenizer_store, tokens
+from codex_core.data.packing import ShuffledRows
+from codex_core.data.splits import SPLITS
+from codex_core.data.store import Stored, damaged, verify
+from codex_core.errors import InputError
+
+
+@attrs.frozen(kw_only=True)
+class Prepared:
+    """See `contracts.PreparedData`."""
+
+    path: Path
+    fingerprint: str
+    manifest: Mapping[str, Any]
+    manifest_digest: str
+    tokenizer_path: Path
+    texts_path: Path
+    texts_manifest: Mapping[str, Any] = attrs.field(repr=False)
+
+    def packed(self, split: str, *, seed: int) -> ShuffledRows:
+        """The packed rows of `split`, shuffled by `seed`; raises `InputError` for a split without rows."""
+        counts = self._counts(split)
+        if counts["rows"] == 0:
+            raise InputError(
+                code="DAT-007",
+                what=f"the split {split!r} has no rows",
+                where=str(self.path),
+                why=", ".join(f"{name} has {self._counts(name)['rows']}" for name in SPLITS),
+                fix="add documents, or change data.split or data.split_seed",
+            )
+        plan, supervised = tokens.open_rows(self.path, split, seq_len=self.manifest["seq_len"])
+        columns = tokens.open_tokens(self.path, split, dtype=self.manifest["dtype"])
+        return ShuffledRows(plan=plan, tokens=columns, supervised=supervised, seed=seed)
+
+    def texts(self, split: str) -> Iterator[PreparedText]:
+        """The documents of `split`, in stored order."""
+        self._counts(split)
+        shard = texts_stage.open_shard(self.texts_path, self.texts_manifest, split)
+        columns = tokens.open_tokens(self.path, split, dtype=self.manifest["dtype"])
+        for number, record in enumerate(shard):
+            first, last = int(columns.offsets[number]), int(columns.offsets[number + 1])
+            text = record.text
+            ids = tuple(columns.ids[first:last].tolist())
+            yield PreparedText(id=record.id, text=text, ids=ids, num_bytes=len(text.encode()))
+
+    def summary(self) -> str:
+        """Sources, rows kept and dropped, safety, splits, tokenizer and digests, a line each."""
+        manifest = self.manifest
+        corpus, rows, safety, held = (manifest[key] for key in ("corpus", "rows", "safety", "tokenizer"))
+        python = f", Python {corpus['python']}" if corpus["python"] else ""
+        sources = ", ".join(source["id"] for source in manifest["sources"])
+        dropped = ", ".join(f"{count:,} {reason}" for reason, count in rows["dropped"].items()) or "none"
+        lines = [
+            f"sources    {sources}{python}",
+            f"corpus     {corpus['documents']:,} documents, {corpus['bytes']:,} bytes, {corpus['digest']}",
+            f"rows       {rows['read']:,} read = {rows['kept']:,} kept + "
+            f"{sum(rows['dropped'].values()):,} dropped ({dropped})",
+            f"safety     {_safety_line(safety)}",
+        ]
+        for split in SPLITS:
+            counts = manifest["splits"][split]
+            lines.append(
+                f"{split:<10} {counts['documents']:,} documents, {counts['bytes']:,} bytes, "
+                f"{counts['tokens']:,} tokens, {counts['rows']:,} rows of {manifest['seq_len']}"
+            )
+        lines.append(f"tokenizer  {held['id']}, {held['vocab_size']:,} ids, {held['fingerprint']}")
+        lines.append(f"prepared   {self.fingerprint}")
+        return "\n".join(lines)
+
+    def _counts(self, split: str) -> Mapping[str, int]:
+        counts: Mapping[str, int] | None = self.manifest["splits"].get(split)
+        if counts is None:
+            raise InputError(
+                code="DAT-007",
+                what=f"there is no split {split!r}",
+                where=str(self.path),
+                fix=f"choose one of {', '.join(SPLITS)}",
+            )
+        return counts
+
+
+def open_prepared(path: Path) -> Prepared:
+    """Open and verify the prepared set at `path` (`<store>/tokens/<key>`).
+
+    Raises `ArtefactError` when it, its texts or its tokenizer are missing or damaged.
+    """
+    path = Path(path)
+    stored = verify(path, format=tokens.FORMAT)
+    store = path.absolute().parent.parent
+    texts = _part(stored, store / "texts", "texts", format=texts_stage.FORMAT)
+    tokenizer = _part(stored, store / "tokenizers", "tokenizer", format=tokenizer_store.FORMAT)
+    return assemble(stored, texts=texts, tokenizer_path=tokenizer.path / tokenizer_store.ARTEFACT)
+
+
+def assemble(stored: Stored, *, texts: Stored, tokenizer_path: Path) -> Prepared:
+    """A prepared set out of verified folders."""
+    return Prepared(
+        path=stored.path,
+        fingerprint=stored.manifest["fingerprint"],
+        manifest=stored.manifest,
+        manifest_digest=stored.digest,
+        tokenizer_path=tokenizer_path,
+        texts_path=texts.path,
+        texts_manifest=texts.manifest,
+    )
+
+
+def _part(stored: Stored, folder: Path, key: str, *, format: str) -> Stored:
+    """The folder that the set was made from, verified to be that very one."""
+    held = stored.manifest[key]
+    part = verify(folder / held["folder"], format=format)
+    if part.digest != held["manifest"]:
+        raise damaged(part.path / "manifest.json", f"the prepared set was made from {held['manifest']}")
+    return part
+
+
+def _safety_line(safety: Mapping[str, Any]) -> str:
+    if safety["policy"] is None:
+        return "no policy"
+    matches = ", ".join(f"{rule} {count:,}" for rule, count in safety["matches"].items()) or "no match"
+    return f"{safety['policy']}: {safety['blocked']:,} blocked, {safety['redacted']:,} redacted ({matches})"
