@@ -75,6 +75,13 @@ def network_attempts() -> Callable[[], list[str]]:
     return lambda: sockets.drain(LOG)
 
 
+@pytest.fixture
+def unguarded_children(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take the guard off children; for tests of a child that denies the network by itself and must see the attempt."""
+    others = [entry for entry in os.environ["PYTHONPATH"].split(os.pathsep) if entry != sockets.SITE]
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(others))
+
+
 def _version(module: str) -> str:
     try:
         return importlib.metadata.version(module.replace("_", "-"))

@@ -154,6 +154,15 @@ def test_child_inherits_the_guard(network_attempts: Attempts) -> None:
     assert "192.0.2.1:9" in sentence
 
 
+def test_child_can_be_left_unguarded(unguarded_children: None) -> None:
+    """A test may take the guard off its children, when they have a guard of their own to show."""
+    script = "import sys; print(hasattr(sys, 'codex_sockets_guard'))"
+
+    child = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+
+    assert child.stdout == "False\n"
+
+
 def test_child_runs_the_next_sitecustomize(tmp_path: Path) -> None:
     """A `sitecustomize` that was there before the guard still has its turn."""
     (tmp_path / "sitecustomize.py").write_text("import sys\nsys.had_its_turn = True\n")
