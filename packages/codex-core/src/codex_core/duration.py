@@ -13,7 +13,7 @@ import attrs
 
 UNITS = ("steps", "epochs", "tokens")
 
-_TEXT = re.compile(r"\s*([0-9][0-9_]*(?:\.[0-9]+)?(?:[eE][+]?[0-9]+)?)\s*(steps?|epochs?|tokens?)?\s*")
+_TEXT = re.compile(r"\s*([0-9][0-9_]*(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?)\s*(steps?|epochs?|tokens?)?\s*")
 
 
 @attrs.frozen

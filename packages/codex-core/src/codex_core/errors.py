@@ -40,7 +40,8 @@ class ExitCode(IntEnum):
 
 EXIT_MEANINGS: dict[ExitCode, str] = {
     ExitCode.OK: "yes",
-    ExitCode.NO: "it ran and the answer is no: diverged, out of memory, disk full on the way, text blocked, findings, rows not ok",
+    ExitCode.NO: "it ran and the answer is no: diverged, out of memory, disk full on the way, text blocked, findings, "
+    "rows not ok",
     ExitCode.USAGE: "usage, configuration or policy is wrong",
     ExitCode.MISSING: "an optional dependency or plugin is missing",
     ExitCode.INPUT: "an input is missing, unreadable or invalid, or an output cannot be written",
@@ -181,6 +182,39 @@ class CatalogueEntry(NamedTuple):
 
 
 CATALOGUE: dict[str, CatalogueEntry] = {
+    "CFG-001": CatalogueEntry(ExitCode.INPUT, "A configuration file cannot be read."),
+    "CFG-002": CatalogueEntry(ExitCode.USAGE, "A configuration file is not valid YAML."),
+    "CFG-003": CatalogueEntry(
+        ExitCode.USAGE,
+        "A configuration holds something that plain YAML 1.2 values do not need, such as tags, aliases or a key twice.",
+    ),
+    "CFG-004": CatalogueEntry(
+        ExitCode.USAGE, "A configuration holds a key that does not exist at its place."
+    ),
+    "CFG-005": CatalogueEntry(ExitCode.USAGE, "A value in a configuration has the wrong type or shape."),
+    "CFG-006": CatalogueEntry(
+        ExitCode.USAGE, "A value in a configuration is out of bounds or not among the choices."
+    ),
+    "CFG-007": CatalogueEntry(ExitCode.USAGE, "A configuration lacks a value that is required."),
+    "CFG-008": CatalogueEntry(ExitCode.USAGE, "An override on the command line cannot be read."),
+    "CFG-009": CatalogueEntry(ExitCode.USAGE, "An override does not fit the configuration that it changes."),
+    "CFG-010": CatalogueEntry(ExitCode.USAGE, "What a configuration extends cannot be found or followed."),
+    "CFG-011": CatalogueEntry(ExitCode.USAGE, "Values of a configuration contradict each other."),
+    "PLN-001": CatalogueEntry(
+        ExitCode.MISSING, "A chosen component is known but cannot be used on this machine."
+    ),
+    "PLN-002": CatalogueEntry(
+        ExitCode.USAGE, "The chosen trainer cannot train the chosen model: their runtimes differ."
+    ),
+    "PLN-003": CatalogueEntry(ExitCode.USAGE, "The configuration leaves open which safety policy holds."),
+    "PLN-004": CatalogueEntry(
+        ExitCode.USAGE,
+        "Safety is switched off although a policy is installed, and no reason was given on the command line.",
+    ),
+    "PLN-005": CatalogueEntry(
+        ExitCode.USAGE, "A reason for bypassing safety was given, but nothing is bypassed."
+    ),
+    "PLN-006": CatalogueEntry(ExitCode.INPUT, "A split that the run needs holds no documents."),
     "DAT-001": CatalogueEntry(
         ExitCode.INPUT,
         "A dataset's file or folder does not exist, cannot be read, or holds no matching file.",

@@ -81,7 +81,9 @@ class Lock:
     """What will happen, in full: steps, batch, data digests, components with options, seeds, environment.
 
     `config` is the resolved configuration as plain values: what has no field of its own (retention, the split to
-    evaluate on, telemetry) is read there.
+    evaluate on, telemetry) is read there. `components` and `durations` are keyed by where they stand in the
+    configuration (`data.sources[0]`, `trainer.warmup`); `durations` are in steps, 0 for never; safety that is
+    switched off has the id `none`. `notes` tell what could not be worked out, and why.
     """
 
     format: str = LOCK_FORMAT

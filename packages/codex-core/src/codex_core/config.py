@@ -1,0 +1,249 @@
+"""The configuration of a run: read, checked as a whole, and written back with every value resolved.
+
+Decisions: every mistake is reported at once, each with its place; a resolved configuration holds canonical ids and
+all defaults, and loads again to the same hash. The hash covers the whole meaning, `run.name` included; only the
+section `plugins` stays out, because the canonical ids already tell which plugin was taken. Relative paths among
+options are read from the working directory, as on any command line, so that the copy in a run's folder means the
+same as the file it came from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+from codex_core import layers
+from codex_core.canonical import digest_of
+from codex_core.choices import Resolved, default_safety, resolve, with_choices, written_choices
+from codex_core.configio import Node, dotted, located, origins, plain
+from codex_core.errors import CodexError, ConfigError
+from codex_core.options import option
+from codex_core.overrides import Override, apply, parse_override
+from codex_core.rules import broken_rules
+from codex_core.sections import (
+    COMPONENT_LISTS,
+    SCHEMA,
+    CheckpointSection,
+    ComponentChoice,
+    DataSection,
+    EvaluationSection,
+    PluginsSection,
+    RunSection,
+    TelemetrySection,
+)
+from codex_core.structuring import Mistake, placed, plain_values, structure, together
+from codex_core.yamlout import write
+
+if TYPE_CHECKING:
+    from codex_core.registry import Registry
+
+__all__ = ["ComponentChoice", "RunConfig", "from_mapping", "load", "resolved_with"]
+
+
+def _internal(factory: Any) -> Any:
+    """A field that configurations cannot set and that does not take part in equality."""
+    return attrs.field(factory=factory, eq=False, repr=False, metadata={"internal": True})
+
+
+@attrs.frozen(kw_only=True)
+class RunConfig:
+    """A checked configuration; immutable.
+
+    `written` tells the place of every value that was written, `overrides` the changes from the command line in
+    order, `found` the components that a registry resolved, by section.
+    """
+
+    schema: str = option(SCHEMA, doc="the format of the file", choices=(SCHEMA,))
+    run: RunSection = option(factory=RunSection, doc="the run as a whole")
+    data: DataSection = option(doc="what is read, split and packed")
+    tokenizer: ComponentChoice = option(doc="text to token ids")
+    model: ComponentChoice = option(doc="what is trained")
+    trainer: ComponentChoice = option(doc="how it is trained; shares the model's runtime")
+    checkpoint: CheckpointSection = option(factory=CheckpointSection, doc="when checkpoints are saved")
+    evaluation: EvaluationSection = option(factory=EvaluationSection, doc="evaluation while training")
+    writers: tuple[ComponentChoice, ...] = option((), doc="further places for metric rows", resumable=True)
+    safety: ComponentChoice | None = option(
+        None, doc="the policy that all text passes; `{name: none, reason: ...}` switches it off"
+    )
+    telemetry: TelemetrySection = option(factory=TelemetrySection, doc="what is measured beside the training")
+    plugins: PluginsSection = option(factory=PluginsSection, doc="which plugins may take part")
+    written: Mapping[str, str] = _internal(dict)
+    overrides: tuple[str, ...] = _internal(tuple)
+    found: Mapping[str, Resolved] = _internal(dict)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The configuration as plain values: defaults filled in, canonical ids where a registry resolved them."""
+        values: dict[str, Any] = plain_values(self)
+        if self.safety is None:
+            del values["safety"]
+        return values
+
+    def to_yaml(self) -> str:
+        """The configuration as a file that loads to the same hash."""
+        return write(self.as_dict())
+
+    def hash(self) -> str:
+        """`sha256:<hex>` over the meaning: not over comments, key order, spelling of numbers or `plugins`."""
+        return digest_of({key: value for key, value in self.as_dict().items() if key != "plugins"})
+
+    @property
+    def origins(self) -> dict[str, str]:
+        """Where each value of `as_dict` came from, by dotted path: `run.yaml:7`, `override ...` or `default`."""
+        return {path: _origin(path, self.written) for path in _leaves(self.as_dict())}
+
+
+def load(
+    path: Path | None,
+    overrides: Sequence[str] = (),
+    *,
+    registry: Registry | None = None,
+    preset: str | None = None,
+    seed: int | None = None,
+    find_presets: layers.FindPresets = layers.installed_presets,
+) -> RunConfig:
+    """Read a file or a preset, apply the overrides, check everything, and resolve names if a registry is given.
+
+    `seed` is the command line's `--seed`, the last override. Raises `InputError` when a file cannot be read, and
+    `ConfigError` (or what the registry raises for an unknown name) with all mistakes otherwise.
+    """
+    if path is not None and preset is not None:
+        why = f"{path} and the preset {preset!r} were both given"
+        raise ConfigError(
+            code="CFG-010",
+            what="a run has one configuration",
+            why=why,
+            fix=f"write `extends: {preset}` into {path}",
+        )
+    if path is not None:
+        root = layers.read_layers(path, find_presets)
+    elif preset is not None:
+        root = layers.read_preset(preset, find_presets)
+    else:
+        root = Node({}, "command line")
+    changes, mistakes = _read_overrides(overrides)
+    if seed is not None:
+        changes.append(Override("set", ("run", "seed"), seed, f"run.seed={seed}"))
+    root, misplaced = apply(root, changes, lists=_list_defaults())
+    config, errors = _assemble(plain(root), origins(root), registry=registry)
+    if all_errors := [*mistakes, *misplaced, *errors]:
+        raise together(all_errors)
+    assert config is not None
+    return attrs.evolve(config, overrides=tuple(change.text for change in changes))
+
+
+def from_mapping(values: Mapping[str, Any], *, source: str, registry: Registry | None = None) -> RunConfig:
+    """A configuration from plain values, as `as_dict` gives them; `source` names them in errors."""
+    root = located(values, source)
+    config, errors = _assemble(plain(root), origins(root), registry=registry)
+    if errors:
+        raise together(errors)
+    assert config is not None
+    return config
+
+
+def resolved_with(config: RunConfig, registry: Registry) -> RunConfig:
+    """The configuration with names resolved and options checked; raises `ConfigError` with all mistakes."""
+    changed, errors = _assemble(config.as_dict(), config.written, registry=registry)
+    if errors:
+        raise together(errors)
+    assert changed is not None
+    return attrs.evolve(changed, overrides=config.overrides)
+
+
+def _assemble(
+    values: Any, written: Mapping[str, str], *, registry: Registry | None
+) -> tuple[RunConfig | None, list[CodexError]]:
+    """The configuration of plain values, or None, and the errors of all checks that could be made."""
+    config, mistakes = structure(RunConfig, values)
+    places = dict(written)
+    found: dict[str, Resolved] = {}
+    errors: list[CodexError] = []
+    if registry is not None:
+        seen = values if config is None else config.as_dict()
+        found, wrong, errors = _resolve_all(seen, places, registry)
+        mistakes += wrong
+    if config is not None:
+        if found and not mistakes and not errors:
+            config, _ = structure(RunConfig, with_choices(config.as_dict(), found))
+            assert config is not None, "resolved components keep the shape of a configuration"
+        config = attrs.evolve(config, written=places, found=found)
+        mistakes += broken_rules(config, found)
+    return config, [*(mistake.error(_place(mistake.path, places)) for mistake in mistakes), *errors]
+
+
+def _resolve_all(
+    values: Any, places: dict[str, str], registry: Registry
+) -> tuple[dict[str, Resolved], list[Mistake], list[CodexError]]:
+    """Every component resolved that can be, the mistakes in options, and the errors about names."""
+    found: dict[str, Resolved] = {}
+    mistakes: list[Mistake] = []
+    errors: list[CodexError] = []
+    plugins, _ = structure(PluginsSection, values.get("plugins", {}) if isinstance(values, Mapping) else {})
+    choices = list(written_choices(values))
+    if isinstance(values, Mapping) and values.get("safety") is None:
+        try:
+            choices += [("safety", "safety_policies", name) for name in default_safety(registry)]
+            places.setdefault("safety.name", "default: the installed policy")
+        except CodexError as error:
+            errors.append(error)
+    for section, kind, choice in choices:
+        try:
+            found[section], wrong = resolve(
+                section, kind, choice, registry=registry, pins=plugins.pins if plugins else {}
+            )
+            mistakes += wrong
+        except CodexError as error:
+            errors.append(
+                placed(error, error.where or f"{_place(dotted(section, 'name'), places)}, {section}")
+            )
+    return found, mistakes, errors
+
+
+def _read_overrides(texts: Sequence[str]) -> tuple[list[Override], list[CodexError]]:
+    read: list[Override] = []
+    errors: list[CodexError] = []
+    for text in texts:
+        try:
+            read.append(parse_override(text))
+        except ConfigError as error:
+            errors.append(error)
+    return read, errors
+
+
+def _list_defaults() -> dict[tuple[str | int, ...], list[Any]]:
+    """The places that hold lists, with what stands there when nothing is written."""
+    metrics = plain_values(EvaluationSection().metrics)
+    places = [*COMPONENT_LISTS, "plugins.only", "plugins.off"]
+    return {tuple(place.split(".")): metrics if place == "evaluation.metrics" else [] for place in places}
+
+
+def _place(path: str, written: Mapping[str, str]) -> str:
+    """Where a reader looks for `path`: its own line, or that of the nearest thing around it that was written."""
+    while path not in written and path:
+        path = path[: max(path.rfind("."), path.rfind("["), 0)]
+    return written.get(path, "command line")
+
+
+def _origin(path: str, written: Mapping[str, str]) -> str:
+    if path in written:
+        return written[path]
+    holder = path.removesuffix(".name")
+    is_short = (
+        holder != path and holder in written and not any(key.startswith(f"{holder}.") for key in written)
+    )
+    return written[holder] if is_short else "default"
+
+
+def _leaves(value: Any, path: str = "") -> Iterator[str]:
+    """Dotted paths of all values that hold no mapping; a list of scalars is one value."""
+    if isinstance(value, Mapping) and value:
+        for key, item in value.items():
+            yield from _leaves(item, dotted(path, key))
+    elif isinstance(value, list) and any(isinstance(item, Mapping | list) for item in value):
+        for index, item in enumerate(value):
+            yield from _leaves(item, f"{path}[{index}]")
+    else:
+        yield path

@@ -1,0 +1,129 @@
+"""What values of a configuration must say together, beyond what each says alone.
+
+Decision: rules look at fields by their agreed names (`warmup`, `batch_rows`, `micro_batch_rows`, `context_length`),
+so that they hold for components of anybody; a component without such a field is not concerned.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from codex_core.choices import Resolved
+from codex_core.duration import Duration
+from codex_core.sections import SPLITS
+from codex_core.structuring import Mistake
+
+if TYPE_CHECKING:
+    from codex_core.config import RunConfig
+
+CODE = "CFG-011"
+
+#: Options of a model that bound the length of a row.
+CONTEXT_OPTIONS = ("context", "context_length", "max_positions")
+
+#: Options of a trainer that are phases of the whole duration.
+PHASE_OPTIONS = ("warmup", "decay", "cooldown")
+
+_RUN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+Found = Mapping[str, Resolved]
+
+
+def broken_rules(config: RunConfig, found: Found) -> list[Mistake]:
+    """All mistakes that only show when values are seen together; `found` may lack components."""
+    return [mistake for rule in _RULES for mistake in rule(config, found)]
+
+
+def _run_name(config: RunConfig, _: Found) -> Iterator[Mistake]:
+    if not _RUN_NAME.fullmatch(config.run.name):
+        what = f"{config.run.name!r:.70} cannot name a run"
+        yield Mistake("run.name", CODE, what, "a name is letters, digits, dots, dashes and underscores")
+
+
+def _sources(config: RunConfig, _: Found) -> Iterator[Mistake]:
+    if not config.data.sources:
+        yield Mistake("data.sources", CODE, "there is no data source", fix="data.sources=[pydoc]")
+
+
+def _split_shares(config: RunConfig, _: Found) -> Iterator[Mistake]:
+    shares = config.data.split
+    if any(share < 0 for share in shares) or abs(sum(shares) - 1) > 1e-9:
+        what = f"the shares of train, validation and test sum to {sum(shares):.12g}, not to 1"
+        yield Mistake("data.split", CODE, what, fix="data.split=[0.9, 0.05, 0.05]")
+    elif shares[0] == 0:
+        yield Mistake(
+            "data.split", CODE, "the training split has no share", fix="data.split=[0.9, 0.05, 0.05]"
+        )
+
+
+def _evaluated_split(config: RunConfig, _: Found) -> Iterator[Mistake]:
+    share = config.data.split[SPLITS.index(config.evaluation.split)]
+    if config.evaluation.every.amount > 0 and share <= 0:
+        what = f"evaluation reads the split {config.evaluation.split}, whose share is 0"
+        fix = "give the split a share in data.split, or evaluation.every=0"
+        yield Mistake("evaluation.split", CODE, what, fix=fix)
+
+
+def _selection(config: RunConfig, _: Found) -> Iterator[Mistake]:
+    for name in sorted(set(config.plugins.only or ()) & set(config.plugins.off)):
+        yield Mistake(
+            "plugins.off", CODE, f"the plugin {name!r} is asked for and left out", fix=f"remove {name!r} once"
+        )
+
+
+def _durations(_: RunConfig, found: Found) -> Iterator[Mistake]:
+    options = _typed(found, "trainer")
+    duration = getattr(options, "duration", None)
+    if not isinstance(duration, Duration):
+        return
+    if duration.amount == 0:
+        yield Mistake(
+            "trainer.duration",
+            CODE,
+            "a training of no length trains nothing",
+            fix="trainer.duration='1 epoch'",
+        )
+        return
+    for name in PHASE_OPTIONS:
+        phase = getattr(options, name, None)
+        if isinstance(phase, Duration) and phase.unit == duration.unit and phase.amount > duration.amount:
+            what = f"{name} ({phase}) is longer than the training ({duration})"
+            yield Mistake(f"trainer.{name}", CODE, what, fix=f"trainer.{name}='{duration}' or less")
+
+
+def _batch(_: RunConfig, found: Found) -> Iterator[Mistake]:
+    options = _typed(found, "trainer")
+    rows, at_once = getattr(options, "batch_rows", None), getattr(options, "micro_batch_rows", None)
+    if isinstance(rows, int) and isinstance(at_once, int) and at_once > 0 and rows % at_once:
+        divisors = [n for n in range(1, rows + 1) if rows % n == 0]
+        why = f"{rows} rows divide into micro-batches of {', '.join(map(str, divisors))}"
+        what = f"a batch of {rows} rows does not divide into micro-batches of {at_once}"
+        yield Mistake("trainer.micro_batch_rows", CODE, what, why)
+
+
+def _context(config: RunConfig, found: Found) -> Iterator[Mistake]:
+    options = _typed(found, "model")
+    for name in CONTEXT_OPTIONS:
+        context = getattr(options, name, None)
+        if isinstance(context, int) and context < config.data.seq_len:
+            what = f"rows of {config.data.seq_len} tokens do not fit into the model's context of {context}"
+            fix = f"data.seq_len={context}, or model.{name}={config.data.seq_len}"
+            yield Mistake(f"model.{name}", CODE, what, fix=fix)
+
+
+def _typed(found: Found, section: str) -> Any:
+    return found[section].typed if section in found else None
+
+
+_RULES: tuple[Callable[[RunConfig, Found], Iterator[Mistake]], ...] = (
+    _run_name,
+    _sources,
+    _split_shares,
+    _evaluated_split,
+    _selection,
+    _durations,
+    _batch,
+    _context,
+)

@@ -1,0 +1,149 @@
+"""The sections of a configuration: every field with its type, default, meaning, unit and bounds.
+
+Decisions: this is the one table of defaults; the reference, `config explain` and the JSON schema are read from it.
+A component is `name: ...` with its own options flat beside the name; `model: decoder` is short for a name alone.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import attrs
+
+from codex_core.components import NAME_PATTERN
+from codex_core.duration import Duration
+from codex_core.options import option
+from codex_core.structuring import CONVERTER, Misfit
+
+SCHEMA = "codex-run/1"
+
+SPLITS = ("train", "validation", "test")
+
+#: What switches safety off; it stands where a policy's name would, and needs a reason.
+NO_SAFETY = "none"
+
+#: Sections that hold one component, with its kind.
+COMPONENT_KINDS = {
+    "tokenizer": "tokenizers",
+    "model": "models",
+    "trainer": "trainers",
+    "safety": "safety_policies",
+}
+
+#: Places that hold lists of components, with their kind.
+COMPONENT_LISTS = {"data.sources": "datasets", "evaluation.metrics": "metrics", "writers": "writers"}
+
+_COMPONENT_NAME = re.compile(rf"(?:[a-z0-9][a-z0-9-]*/)?{NAME_PATTERN.pattern}")
+
+
+@attrs.frozen
+class ComponentChoice:
+    """A component by name (`decoder`, or `codex-models/decoder`) and its options as plain values."""
+
+    name: str
+    options: Mapping[str, Any] = attrs.field(factory=dict)
+
+    def as_written(self) -> dict[str, Any]:
+        """The choice as configurations hold it: options flat beside the name."""
+        return {"name": self.name, **self.options}
+
+
+@attrs.frozen(kw_only=True)
+class RunSection:
+    """What the run is called, and what makes it repeatable."""
+
+    name: str = option("run", doc="what the run is called, in its folder and in listings")
+    seed: int = option(0, doc="the one seed; every use of chance has a seed derived from it", minimum=0)
+    exactness: str = option(
+        "L1",
+        doc="what a repetition promises: L0 seeded, L1 equal to the bit on one machine",
+        choices=("L0", "L1"),
+    )
+    threads: int | None = option(
+        None, doc="compute threads; by default the processors this process may use", minimum=1
+    )
+    log_every: Duration = option(Duration(10), doc="how often a metric row is written", resumable=True)
+
+
+@attrs.frozen(kw_only=True)
+class DataSection:
+    """What is read, how it is split, and how rows are packed."""
+
+    sources: tuple[ComponentChoice, ...] = option(doc="datasets to read, in this order")
+    split: tuple[float, float, float] = option(
+        (0.9, 0.05, 0.05), doc="shares of train, validation and test; they sum to 1"
+    )
+    split_seed: int = option(0, doc="which documents fall into which split", minimum=0)
+    seq_len: int = option(256, doc="length of a packed row", unit="tokens", minimum=2)
+    packing: str = option("concat", doc="how documents become rows", choices=("concat",))
+    dedup: str = option("exact", doc="which repeated documents are dropped", choices=("exact", "none"))
+    order_seed: int | None = option(
+        None, doc="the order of rows; by default derived from run.seed", minimum=0
+    )
+
+
+@attrs.frozen(kw_only=True)
+class CheckpointSection:
+    """When checkpoints are saved and how many are kept."""
+
+    every: Duration = option(Duration(500), doc="how often to save; 0 saves at the end only", resumable=True)
+    keep_last: int = option(2, doc="newest checkpoints that are kept", minimum=1, resumable=True)
+
+
+@attrs.frozen(kw_only=True)
+class EvaluationSection:
+    """When the model in training is evaluated, and on what."""
+
+    every: Duration = option(Duration(500), doc="how often to evaluate; 0 never does", resumable=True)
+    split: str = option("validation", doc="the split to evaluate on", choices=SPLITS, resumable=True)
+    metrics: tuple[ComponentChoice, ...] = option(
+        (ComponentChoice("bits_per_byte"),), doc="what to compute", resumable=True
+    )
+    max_documents: int | None = option(
+        None,
+        doc="evaluate the first so many documents; by default all",
+        unit="documents",
+        minimum=1,
+        resumable=True,
+    )
+
+
+@attrs.frozen(kw_only=True)
+class TelemetrySection:
+    """What is measured beside the training."""
+
+    system_metrics: str = option(
+        "off", doc="sample the machine while training", choices=("off", "cpu", "gpu"), resumable=True
+    )
+    system_interval_s: float = option(
+        5.0, doc="time between samples", unit="seconds", minimum=0.1, resumable=True
+    )
+
+
+@attrs.frozen(kw_only=True)
+class PluginsSection:
+    """Which plugins may take part, and who offers a name that several claim."""
+
+    pins: Mapping[str, str] = option(
+        factory=dict, doc="distribution by `kind/name`, e.g. `tokenizers/bpe: codex-tokenizers`"
+    )
+    only: tuple[str, ...] | None = option(None, doc="use these plugins and the built-in ones; by default all")
+    off: tuple[str, ...] = option((), doc="plugins to leave out")
+
+
+def _structure_choice(value: Any, _: Any) -> ComponentChoice:
+    """Read `decoder` or `{name: decoder, width: 64}`."""
+    if isinstance(value, ComponentChoice):
+        return value
+    options = {"name": value} if isinstance(value, str) else dict(value) if isinstance(value, Mapping) else {}
+    name = options.pop("name", None)
+    if name is None:
+        raise Misfit("a component is chosen by its name", code="CFG-007", fix="write `name: ...` first")
+    if not isinstance(name, str) or not _COMPONENT_NAME.fullmatch(name):
+        raise Misfit(f"{name!r:.60} is not the name of a component", fix="codex registry list")
+    return ComponentChoice(name, options)
+
+
+CONVERTER.register_structure_hook(ComponentChoice, _structure_choice)
