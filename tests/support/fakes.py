@@ -6,6 +6,7 @@ They are real: the tokenizer encodes, the models give probabilities that sum to 
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -14,6 +15,7 @@ from random import Random
 from typing import Any
 
 import attrs
+
 from codex_core.canonical import digest_of
 from codex_core.contracts import Loaded, PackedRows, PreparedText, RunInfo
 from codex_core.errors import ArtefactError, InputError
@@ -165,7 +167,7 @@ class GuessingModel:
         for row in token_rows:
             if self.context_length is not None and len(row) > self.context_length:
                 raise InputError(code="MOD-000", what=f"{len(row)} tokens exceed {self.context_length}")
-        return [[_log(self.probability(*pair)) for pair in zip(row, row[1:], strict=False)] for row in token_rows]
+        return [[_log(self.probability(*pair)) for pair in itertools.pairwise(row)] for row in token_rows]
 
     def generate(
         self, prompts: Sequence[Sequence[int]], settings: GenerationSettings
@@ -235,7 +237,9 @@ class SuccessorTrainer:
             after.update(json.loads((saved.path / "model/after.json").read_text(encoding="utf-8"))["after"])
         while step < lock.steps:
             rows = data.rows(step * lock.batch_rows, lock.batch_rows)
-            pairs = list(zip(rows.inputs[rows.loss_mask].tolist(), rows.targets[rows.loss_mask].tolist(), strict=True))
+            pairs = list(
+                zip(rows.inputs[rows.loss_mask].tolist(), rows.targets[rows.loss_mask].tolist(), strict=True)
+            )
             after.update(pairs)
             step, tokens = step + 1, tokens + len(pairs)
             metrics = {"known": float(len(after))}
@@ -250,7 +254,9 @@ class SuccessorTrainer:
                     position=step * lock.batch_rows,
                     tokens=tokens,
                     state={},
-                    files={"model/after.json": lambda path, held=held: path.write_text(held, encoding="utf-8")},
+                    files={
+                        "model/after.json": lambda path, held=held: path.write_text(held, encoding="utf-8")
+                    },
                 )
             if stopping:
                 return FitResult(steps=step, tokens=tokens, reason="signal", metrics=metrics)

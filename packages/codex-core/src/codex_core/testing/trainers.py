@@ -1,0 +1,160 @@
+"""What every trainer must do: report, evaluate and save when due, stop when asked, and resume to the same bytes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from codex_core.contracts import LanguageModel, Loaded, PackedRows, Trainer
+from codex_core.events import Event, StepDone
+from codex_core.lock import Lock
+from codex_core.records import FitResult
+from codex_core.testing.claims import claim
+from codex_core.testing.shell import FolderCheckpoints
+
+
+def check_trainer(
+    cls: Callable[[Any], Trainer],
+    options: Any,
+    *,
+    model: Loaded,
+    data: PackedRows,
+    lock: Lock,
+    folder: Path,
+) -> Path:
+    """Train unbroken; stop and resume after every step; compare. Returns the unbroken run's last checkpoint.
+
+    The lock should have at least three steps, with `save_every` and `evaluate_every` between 1 and them. `folder`
+    is empty at the start.
+    """
+    claim(lock.steps >= 3, "check_trainer needs a lock of at least three steps")
+    setting = _Setting(cls=cls, options=options, model=model, data=data, lock=lock, folder=folder)
+    whole = setting.run("whole", stop_after=None)
+    _check_whole(whole, lock)
+    for step in range(1, lock.steps):
+        _check_broken(setting, whole, step)
+    return whole.checkpoints.path(lock.steps)
+
+
+@attrs.define(kw_only=True)
+class _Run:
+    """What one call of `fit` did."""
+
+    checkpoints: FolderCheckpoints
+    result: FitResult
+    events: list[StepDone]
+    evaluated: list[int]
+
+
+@attrs.frozen(kw_only=True)
+class _Setting:
+    """What stays the same from run to run."""
+
+    cls: Callable[[Any], Trainer]
+    options: Any
+    model: Loaded
+    data: PackedRows
+    lock: Lock
+    folder: Path
+
+    def run(self, name: str, *, stop_after: int | None, resume_step: int | None = None) -> _Run:
+        """One `fit`; `should_stop` says yes after `stop_after` steps of this attempt have been asked about."""
+        checkpoints = FolderCheckpoints(
+            root=self.folder / name, every=self.lock.save_every, last=self.lock.steps, resume_step=resume_step
+        )
+        events: list[Event] = []
+        evaluated: list[int] = []
+        asked = 0
+
+        def should_stop() -> bool:
+            nonlocal asked
+            asked += 1
+            return stop_after is not None and asked >= stop_after
+
+        def evaluate(live: LanguageModel, step: int) -> Mapping[str, float]:
+            claim(isinstance(live, LanguageModel), "evaluate must be given a contracts.LanguageModel")
+            scores = live.loglikelihood([[0, 1, 0]])
+            claim(len(scores[0]) == 2, "the live model must score rows")
+            evaluated.append(step)
+            return {"scored": math.fsum(scores[0])}
+
+        result = self.cls(self.options).fit(
+            self.lock,
+            self.data,
+            load=self._load,
+            emit=events.append,
+            checkpoints=checkpoints,
+            evaluate=evaluate,
+            should_stop=should_stop,
+        )
+        steps = [event for event in events if isinstance(event, StepDone)]
+        return _Run(checkpoints=checkpoints, result=result, events=steps, evaluated=evaluated)
+
+    def _load(self, section: str) -> Loaded:
+        claim(
+            section in ("model", "trainer"), f"a trainer of this run has no business with section {section!r}"
+        )
+        if section == "model":
+            return self.model
+        return Loaded(id="conformance/trainer", target=self.cls, options=self.options)
+
+
+def _check_whole(whole: _Run, lock: Lock) -> None:
+    claim(whole.result.steps == lock.steps, "fit must go on to lock.steps")
+    claim(whole.result.reason == "finished", "a run that reached lock.steps ended with reason `finished`")
+    claim(whole.result.tokens > 0, "a finished run must say how many tokens it saw")
+    logged = [event.step for event in whole.events]
+    due = [step for step in range(1, lock.steps + 1) if lock.log_every and step % lock.log_every == 0]
+    claim(set(due) <= set(logged), f"StepDone was due after steps {due}, and came after {logged}")
+    claim(logged == sorted(set(logged)), "StepDone must come once per step, in order")
+    claim(
+        all(math.isfinite(value) for event in whole.events for value in event.metrics.values()),
+        "metrics of StepDone must be finite numbers",
+    )
+    wanted = [
+        step for step in range(1, lock.steps + 1) if lock.evaluate_every and step % lock.evaluate_every == 0
+    ]
+    claim(
+        set(wanted) <= set(whole.evaluated),
+        f"evaluation was due after {wanted}, and came after {whole.evaluated}",
+    )
+    for step in range(1, lock.steps + 1):
+        saved = whole.checkpoints.path(step).exists()
+        claim(
+            saved == whole.checkpoints.is_due(step),
+            f"the checkpoint of step {step}: saved {saved}, due {not saved}",
+        )
+    names = whole.checkpoints.contents(lock.steps)
+    claim(any(name.startswith("model/") for name in names), "a checkpoint must hold files under model/")
+
+
+def _check_broken(setting: _Setting, whole: _Run, step: int) -> None:
+    name = f"broken-{step}"
+    first = setting.run(name, stop_after=step)
+    claim(first.result.reason == "signal", "a run that was asked to stop ended with reason `signal`")
+    claim(
+        first.result.steps == step,
+        f"asked to stop after step {step}, it ended after step {first.result.steps}",
+    )
+    claim(first.checkpoints.path(step).exists(), "a run that was asked to stop must save its last step")
+    second = setting.run(name, stop_after=None, resume_step=step)
+    claim(
+        second.result == whole.result,
+        f"resumed after step {step}, the result differs from the unbroken run's",
+    )
+    rows = {event.step: event for event in [*first.events, *second.events]}
+    for event in whole.events:
+        claim(
+            rows.get(event.step) == event,
+            f"resumed after step {step}, the metrics of step {event.step} differ",
+        )
+    last = setting.lock.steps
+    unbroken, resumed = whole.checkpoints.contents(last), second.checkpoints.contents(last)
+    differing = sorted(
+        name for name in unbroken.keys() | resumed.keys() if unbroken.get(name) != resumed.get(name)
+    )
+    claim(not differing, f"resumed after step {step}, these files of the last checkpoint differ: {differing}")
