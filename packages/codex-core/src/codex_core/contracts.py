@@ -43,7 +43,9 @@ Json = Any
 class Tokenizer(Protocol):
     """Text to token ids and back. `decode(encode(text)) == text` whenever `lossless` is true."""
 
-    lossless: bool
+    @property
+    def lossless(self) -> bool:
+        """Whether decoding an encoding gives the text back, whatever the text."""
 
     @property
     def vocab_size(self) -> int:
@@ -128,8 +130,13 @@ class PackedRows(Protocol):
     Global position p counts rows over all epochs: epoch p // num_rows, place p % num_rows in its permutation.
     """
 
-    num_rows: int
-    seq_len: int
+    @property
+    def num_rows(self) -> int:
+        """Rows of one epoch."""
+
+    @property
+    def seq_len(self) -> int:
+        """Tokens per row."""
 
     def rows(self, start: int, count: int) -> RowBatch:
         """The rows at global positions [start, start + count)."""
@@ -155,11 +162,25 @@ class PreparedText:
 class PreparedData(Protocol):
     """A prepared set: immutable, content-addressed, verified when opened."""
 
-    path: Path
-    fingerprint: str
-    manifest: Mapping[str, Json]
-    manifest_digest: str
-    tokenizer_path: Path
+    @property
+    def path(self) -> Path:
+        """The folder of the set."""
+
+    @property
+    def fingerprint(self) -> str:
+        """`sha256:<hex>` of everything that decides its bytes."""
+
+    @property
+    def manifest(self) -> Mapping[str, Json]:
+        """What `manifest.json` holds."""
+
+    @property
+    def manifest_digest(self) -> str:
+        """`sha256:<hex>` of the manifest's bytes."""
+
+    @property
+    def tokenizer_path(self) -> Path:
+        """The tokenizer's artefact, as `TokenizerClass.load` reads it."""
 
     def packed(self, split: str, *, seed: int) -> PackedRows:
         """The packed rows of `split`, shuffled by `seed`; raises `InputError` for a split without rows."""
@@ -295,11 +316,25 @@ class Trainer(Protocol):
 class Metric(Protocol):
     """Accumulates scored texts into numbers. `needs` is `loglikelihood`, `generation` or `tokens`."""
 
-    name: str
-    needs: str
-    unit: str
-    higher_is_better: bool
-    reference: str
+    @property
+    def name(self) -> str:
+        """The name under which its value is reported."""
+
+    @property
+    def needs(self) -> str:
+        """`loglikelihood`, `generation` or `tokens`."""
+
+    @property
+    def unit(self) -> str:
+        """The unit of its value."""
+
+    @property
+    def higher_is_better(self) -> bool:
+        """The direction of better."""
+
+    @property
+    def reference(self) -> str:
+        """Where the definition stands."""
 
     def signature(self) -> str:
         """Everything that changes the number, in one line."""
@@ -326,7 +361,9 @@ class RunInfo:
 class Writer(Protocol):
     """A sink for metric rows. It is called on the sink thread only and can never reach the trainer."""
 
-    capabilities: frozenset[str]
+    @property
+    def capabilities(self) -> frozenset[str]:
+        """What it can hold, e.g. `scalars`."""
 
     def probe(self) -> str | None:
         """None when usable here, else one sentence why not."""

@@ -1,0 +1,171 @@
+"""From arguments to an exit code: global flags, lazy commands, errors a user can act on.
+
+Decisions: `-q`, `-v`, `--debug` and `-p no:NAME` may stand before or after the command; a command's module is
+imported when it is called; a crash writes a file and one line, a traceback is shown with `--debug` only.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
+
+import click
+
+from codex_core import __version__
+from codex_core.cli.commands import COMMANDS
+from codex_core.cli.session import Flags, Session, split_flags
+from codex_core.errors import CodexError, ExitCode, UsageError
+
+HELP = """Train, evaluate and reproduce language models from plugins, offline.
+
+\b
+Examples:
+  codex demo                          a small model on this machine's own text
+  codex registry list                 everything that is installed, and what is not usable
+  codex registry compose -o run.yaml  write a configuration from what is installed
+  codex plan run.yaml                 what a training would do
+  codex train run.yaml trainer.lr=1e-4
+  codex train run.yaml --resume       continue the newest unfinished run of this configuration
+"""
+
+
+class CommandTree(click.Group):
+    """Core's commands from a table, siblings' and third parties' commands from the registry."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Core's commands in their order, then those of plugins by name."""
+        session: Session = ctx.ensure_object(Session)
+        return [*COMMANDS, *(name for name in session.plugin_commands() if name not in COMMANDS)]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import a command; an unknown name raises with near names, a known absent one with its install line."""
+        if cmd_name in COMMANDS:
+            module, _, attribute = COMMANDS[cmd_name][0].partition(":")
+            command = getattr(import_module(module), attribute)
+            assert isinstance(command, click.Command)
+            return command
+        session: Session = ctx.ensure_object(Session)
+        loaded = session.plugin_command(cmd_name, near=tuple(COMMANDS))
+        assert isinstance(loaded, click.Command)
+        return loaded
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List commands with their summaries without importing any."""
+        session: Session = ctx.ensure_object(Session)
+        shown = [(name, summary) for name, (_, summary) in COMMANDS.items()]
+        plugins = session.plugin_commands()
+        shown += [(name, summary) for name, summary in plugins.items() if name not in COMMANDS]
+        with formatter.section("Commands"):
+            formatter.write_dl(shown)
+
+
+@click.group(
+    cls=CommandTree,
+    help=HELP,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.version_option(__version__, "-V", "--version", prog_name="codex")
+@click.option("-q", "--quiet", is_flag=True, expose_value=False, help="Say nothing but results and errors.")
+@click.option("-v", "--verbose", is_flag=True, expose_value=False, help="Say more.")
+@click.option("--debug", is_flag=True, expose_value=False, help="Show tracebacks.")
+@click.option(
+    "-p", "plugin", expose_value=False, metavar="no:NAME", help="Leave a plugin out, for this call."
+)
+def codex() -> None:
+    """The root of the command tree."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code; nothing but this function prints errors."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    flags, rest = split_flags(arguments)
+    as_json = "--json" in rest
+    try:
+        outcome = codex.main(rest, prog_name="codex", standalone_mode=False, obj=Session(flags=flags))
+        sys.stdout.flush()
+        return int(outcome) if isinstance(outcome, int) else ExitCode.OK
+    except CodexError as error:
+        return _fail(error, flags=flags, as_json=as_json)
+    except click.ClickException as error:
+        return _fail(_from_click(error), flags=flags, as_json=as_json)
+    except click.exceptions.Exit as leaving:
+        return leaving.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        print("interrupted", file=sys.stderr)
+        return ExitCode.INTERRUPTED
+    except BrokenPipeError:
+        # The reader went away: later flushes at interpreter exit must not complain either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return ExitCode.PIPE
+    except Exception as error:  # noqa: BLE001 - a bug: everything expected is one of the above
+        return _crash(error, flags=flags, argv=arguments)
+
+
+def _fail(error: CodexError, *, flags: Flags, as_json: bool) -> int:
+    if as_json:
+        from codex_core.cli.output import print_json
+
+        print_json("codex-error/1", {"error": error.as_dict()})
+    print(error, file=sys.stderr)
+    if flags.debug:
+        traceback.print_exception(error, file=sys.stderr)
+    return int(error.exit_code)
+
+
+def _from_click(error: click.ClickException) -> UsageError:
+    """A mistake that click found, in our words: what, near names, where to read on."""
+    context = getattr(error, "ctx", None)
+    path = context.command_path if context is not None else "codex"
+    near = getattr(error, "possibilities", None) or ()
+    option = getattr(error, "option_name", None)
+    if option and not near and context is not None:
+        known = [name for parameter in context.command.params for name in parameter.opts]
+        near = difflib.get_close_matches(option, known, n=3, cutoff=0.5)
+    return UsageError(
+        code="CLI-001",
+        what=error.format_message().rstrip("."),
+        why=f"did you mean {' or '.join(sorted(near))}?" if near else None,
+        fix=f"{path} --help",
+    )
+
+
+def _crash(error: Exception, *, flags: Flags, argv: list[str]) -> int:
+    if flags.debug:
+        traceback.print_exception(error, file=sys.stderr)
+        return ExitCode.BUG
+    path = _write_crash_file(error, argv)
+    shown = CodexError(
+        code="BUG-001",
+        what=f"Codex failed with {type(error).__name__}: {error}",
+        why="this is a bug, not a mistake of yours",
+        fix=f"send {path} with your report, or repeat with --debug",
+    )
+    print(shown, file=sys.stderr)
+    return ExitCode.BUG
+
+
+def _write_crash_file(error: Exception, argv: list[str]) -> Path:
+    """Write the traceback where it can be found: the project's state, or the temporary folder when that fails."""
+    import tempfile
+
+    from codex_core.places import find_places
+    from codex_core.scrub import Scrubber
+
+    scrub = Scrubber.of(os.environ)
+    text = scrub.text(
+        "".join([f"codex {__version__} {scrub.command(argv)}\n", *traceback.format_exception(error)])
+    )
+    for folder in (find_places(Path.cwd()).state, Path(tempfile.gettempdir())):
+        path = folder / f"crash-{os.getpid()}.txt"
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+        except OSError:
+            continue
+        return path
+    return Path("(no writable folder for a crash file)")

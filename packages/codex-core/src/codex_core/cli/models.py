@@ -1,0 +1,57 @@
+"""A reference to a trained model, opened: what `evaluate`, `generate` and `demo` share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from codex_core import checkpoints, runs
+from codex_core.cli.output import say
+from codex_core.cli.session import Session
+from codex_core.contracts import LanguageModel, Tokenizer
+from codex_core.events import CheckpointRejected, Event
+
+
+@attrs.frozen(kw_only=True)
+class OpenedModel:
+    """A verified checkpoint with its model and tokenizer; `manifest` tells where it comes from."""
+
+    path: Path
+    manifest: Mapping[str, Any]
+    model: LanguageModel
+    tokenizer: Tokenizer
+
+
+def find_checkpoint(session: Session, reference: str) -> checkpoints.Checkpoint:
+    """The verified checkpoint that a reference means: the path of a checkpoint or run, a run's id or name, `@last`.
+
+    One that was named must verify; of a run the newest that verifies is taken, and others passed over are told.
+    """
+    path = Path(reference)
+    if not path.exists():
+        path = runs.find(reference, session.places).path
+    return checkpoints.find(path, emit=_tell)
+
+
+def open_model(
+    session: Session, reference: str, *, device: str = "cpu", dtype: str | None = None
+) -> OpenedModel:
+    """Open model and tokenizer of the checkpoint that a reference means."""
+    found = find_checkpoint(session, reference)
+    components = found.manifest["components"]
+    model = session.registry.load(session.registry.find("models", components["model"]["id"]))
+    tokenizer = session.registry.load(session.registry.find("tokenizers", components["tokenizer"]["id"]))
+    return OpenedModel(
+        path=found.path,
+        manifest=found.manifest,
+        model=model.open(found.path / "model", device=device, dtype=dtype),
+        tokenizer=tokenizer.load(found.path / "tokenizer"),
+    )
+
+
+def _tell(event: Event) -> None:
+    if isinstance(event, CheckpointRejected):
+        say(f"warning: passed over {event.path}: {event.reason}")

@@ -1,0 +1,176 @@
+"""What a person sees while work goes on: bars on a terminal, sparse plain lines elsewhere.
+
+Decisions: everything goes to stderr; off a terminal one line per 30 s or per 5 % of a phase, whichever comes
+first; rich is loaded on a terminal only; the display sees events and never delays them.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self, TextIO
+
+from codex_core.events import (
+    CheckpointRejected,
+    CheckpointSaved,
+    EvaluationDone,
+    Event,
+    PerfMeasured,
+    PluginFailed,
+    ProgressMade,
+    RunResumed,
+    RunStarted,
+    StepDone,
+    Warned,
+    WriterDisabled,
+)
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+QUIET_S = 30.0
+QUIET_SHARE = 0.05
+
+PHASES = {
+    "read": "reading",
+    "tokenizer": "training the tokenizer",
+    "tokenize": "tokenizing",
+    "pack": "packing",
+    "train": "training",
+    "evaluate": "evaluating",
+}
+
+
+class Display:
+    """Shows events; use as a context manager, call with each event. `verbosity` below 0 shows nothing."""
+
+    def __init__(
+        self, *, verbosity: int = 0, stream: TextIO | None = None, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.stream = stream or sys.stderr
+        self.verbosity = verbosity
+        self._clock = clock
+        self._painter: _Bars | _Lines | None = None
+        self._numbers: dict[str, float] = {}
+        self._steps = 0
+
+    def __enter__(self) -> Self:
+        if self.verbosity >= 0:
+            terminal = self.stream.isatty() and not _is_dumb()
+            self._painter = _Bars(self.stream) if terminal else _Lines(self.stream, self._clock)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._painter is not None:
+            self._painter.close()
+
+    def __call__(self, event: Event) -> None:
+        """Show one event."""
+        if self._painter is None:
+            return
+        if isinstance(event, ProgressMade):
+            self._painter.advance(event.phase, event.done, event.total, event.detail)
+        elif isinstance(event, RunStarted):
+            self._steps = event.steps
+            self._painter.say(f"run {event.run_id} attempt {event.attempt}: {event.steps} steps")
+        elif isinstance(event, StepDone):
+            self._numbers.update(event.metrics)
+            self._painter.advance("train", event.step, self._steps or None, self._training())
+        elif isinstance(event, PerfMeasured):
+            self._numbers.update(event.values)
+        elif (text := _sentence(event)) is not None:
+            self._painter.say(text)
+
+    def _training(self) -> str:
+        shown = [f"loss {self._numbers['loss']:.4f}"] if "loss" in self._numbers else []
+        if "lr" in self._numbers:
+            shown.append(f"lr {self._numbers['lr']:.2e}")
+        if "tokens_per_s" in self._numbers:
+            shown.append(f"{self._numbers['tokens_per_s']:,.0f} tok/s")
+        return "  ".join(shown)
+
+
+def _sentence(event: Event) -> str | None:
+    match event:
+        case RunResumed():
+            return f"resumed from {event.parent} at step {event.step} ({event.parent_digest})"
+        case EvaluationDone():
+            values = "  ".join(f"{name} {value:.4f}" for name, value in event.metrics.items())
+            return f"step {event.step}  {event.split}: {values}"
+        case CheckpointSaved():
+            return f"step {event.step}  saved {event.path}"
+        case CheckpointRejected():
+            return f"warning: passed over {event.path}: {event.reason}"
+        case Warned():
+            return f"warning[{event.code}]: {event.text}"
+        case WriterDisabled():
+            return f"warning: writer {event.name} is off from here on: {event.reason}"
+        case PluginFailed():
+            return f"warning: {event.plugin} failed in {event.hook}: {event.reason}"
+    return None
+
+
+def _is_dumb() -> bool:
+    import os
+
+    return os.environ.get("TERM") == "dumb"
+
+
+class _Lines:
+    """One plain line per 30 s or 5 % of a phase."""
+
+    def __init__(self, stream: TextIO, clock: Callable[[], float]) -> None:
+        self._stream = stream
+        self._clock = clock
+        self._last: dict[str, tuple[float, float]] = {}
+
+    def say(self, text: str) -> None:
+        print(text, file=self._stream, flush=True)
+
+    def advance(self, phase: str, done: int, total: int | None, detail: str) -> None:
+        now, share = self._clock(), done / total if total else 0.0
+        shown_at, shown_share = self._last.get(phase, (now, 0.0))
+        self._last.setdefault(phase, (now, 0.0))
+        finished = total is not None and done >= total
+        if now - shown_at < QUIET_S and share - shown_share < QUIET_SHARE and not finished:
+            return
+        self._last[phase] = (now, share)
+        count = f"{done}/{total} ({share:.0%})" if total else str(done)
+        self.say(f"{PHASES.get(phase, phase)} {count}  {detail}".rstrip())
+
+    def close(self) -> None:
+        """Nothing is held open."""
+
+
+class _Bars:
+    """One bar per phase, through rich."""
+
+    def __init__(self, stream: TextIO) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        self._progress: Progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=30),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[detail]}"),
+            console=Console(file=stream),
+        )
+        self._tasks: dict[str, Any] = {}
+        self._progress.start()
+
+    def say(self, text: str) -> None:
+        self._progress.console.print(text, markup=False, highlight=False)
+
+    def advance(self, phase: str, done: int, total: int | None, detail: str) -> None:
+        if phase not in self._tasks:
+            self._tasks[phase] = self._progress.add_task(PHASES.get(phase, phase), total=total, detail="")
+        self._progress.update(self._tasks[phase], completed=done, total=total, detail=detail)
+
+    def close(self) -> None:
+        self._progress.stop()

@@ -1,0 +1,249 @@
+"""`codex train` and `codex plan`: one path, of which `plan` is the part that loads no torch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import attrs
+import click
+
+from codex_core import plan, runs
+from codex_core.cli import work
+from codex_core.cli.output import print_json, say
+from codex_core.cli.progress import Display
+from codex_core.cli.session import Session
+from codex_core.environment import collect
+from codex_core.errors import ExitCode, InputError, UsageError
+from codex_core.execute import RunResult
+from codex_core.lock import Choice, Lock, Plan
+from codex_core.runs import RunDir
+
+
+@attrs.frozen(kw_only=True)
+class Asked:
+    """What was asked on the command line: a configuration, or a run to continue."""
+
+    path: Path | None
+    overrides: tuple[str, ...]
+    seed: int | None
+    bypass_safety: str | None
+
+    def plan(self, session: Session) -> Plan:
+        """The plan of the configuration; `UsageError` when none was named."""
+        if self.path is None:
+            raise UsageError(
+                code="CLI-005",
+                what="no configuration was named",
+                fix="codex registry compose -o run.yaml, then: codex train run.yaml",
+            )
+        return work.make_plan(
+            session, self.path, self.overrides, seed=self.seed, bypass_safety=self.bypass_safety
+        )
+
+
+def _shared_options(command: Any) -> Any:
+    """The arguments and options that say which configuration is meant."""
+    for decorate in reversed(
+        [
+            click.argument("words", nargs=-1, metavar="FILE [OVERRIDES]..."),
+            click.option("-c", "--config", "file", type=click.Path(path_type=Path), help="The same as FILE."),
+            click.option("--seed", type=click.IntRange(min=0), help="Override run.seed."),
+            click.option(
+                "--system-metrics",
+                type=click.Choice(["off", "cpu", "gpu"], case_sensitive=False),
+                help="Sample the machine while training.",
+            ),
+            click.option("--bypass-safety", metavar="REASON", help="Switch safety off, on the record."),
+            click.option("--json", "as_json", is_flag=True, help="Print one JSON object."),
+        ]
+    ):
+        command = decorate(command)
+    return command
+
+
+@click.command()
+@_shared_options
+@click.option(
+    "--run-dir",
+    "--art-dir",
+    "run_dir",
+    type=click.Path(path_type=Path),
+    help="The run's folder; must be new.",
+)
+@click.option(
+    "--resume", is_flag=False, flag_value="auto", metavar="[RUN|CHECKPOINT]", help="Continue a run."
+)
+@click.option(
+    "--resume-or-start", is_flag=True, help="Continue if there is something to continue, else start."
+)
+@click.option("--dry-run", is_flag=True, help="Show what would be done; the same as `codex plan`.")
+@click.pass_obj
+def train(
+    session: Session,
+    words: tuple[str, ...],
+    file: Path | None,
+    seed: int | None,
+    system_metrics: str | None,
+    bypass_safety: str | None,
+    as_json: bool,
+    run_dir: Path | None,
+    resume: str | None,
+    resume_or_start: bool,
+    dry_run: bool,
+) -> int:
+    """Train what the configuration FILE describes, or continue a run.
+
+    \b
+    Examples:
+      codex train run.yaml
+      codex train run.yaml trainer.lr=1e-4 --seed 7
+      codex train run.yaml --resume          the newest unfinished run of this configuration
+      codex train --resume @last             that run, from its lock
+      codex train run.yaml --resume-or-start for job scripts
+    """
+    words, resume = _untangle(words, resume)
+    asked = _asked(words, file, seed=seed, system_metrics=system_metrics, bypass_safety=bypass_safety)
+    if dry_run:
+        return _dry_run(session, asked, as_json=as_json)
+    with work.noting_failures(session, command="train"):
+        result = _run(session, asked, run_dir=run_dir, resume=resume, resume_or_start=resume_or_start)
+    _tell(result, as_json=as_json)
+    return result.exit_code
+
+
+@click.command("plan")
+@_shared_options
+@click.pass_obj
+def plan_command(
+    session: Session,
+    words: tuple[str, ...],
+    file: Path | None,
+    seed: int | None,
+    system_metrics: str | None,
+    bypass_safety: str | None,
+    as_json: bool,
+) -> int:
+    """Show what training FILE would do: components, data, steps, tokens, memory. Prepares data, loads no torch.
+
+    \b
+    Examples:
+      codex plan run.yaml
+      codex plan run.yaml trainer.duration='2 epochs'
+    """
+    asked = _asked(words, file, seed=seed, system_metrics=system_metrics, bypass_safety=bypass_safety)
+    return _dry_run(session, asked, as_json=as_json)
+
+
+def _untangle(words: tuple[str, ...], resume: str | None) -> tuple[tuple[str, ...], str | None]:
+    """`--resume run.yaml` means `run.yaml --resume`: a configuration cannot be continued, only a run."""
+    if resume is not None and Path(resume).suffix in (".yaml", ".yml"):
+        return (resume, *words), "auto"
+    return words, resume
+
+
+def _asked(
+    words: tuple[str, ...],
+    file: Path | None,
+    *,
+    seed: int | None,
+    system_metrics: str | None,
+    bypass_safety: str | None,
+) -> Asked:
+    """Split words into file and overrides: the first word is the file unless it assigns something."""
+    overrides = list(words)
+    if file is None and overrides and "=" not in overrides[0] and not overrides[0].startswith("~"):
+        file = Path(overrides.pop(0))
+    if system_metrics is not None:
+        overrides.append(f"telemetry.system_metrics={system_metrics.lower()}")
+    return Asked(path=file, overrides=tuple(overrides), seed=seed, bypass_safety=bypass_safety)
+
+
+def _run(
+    session: Session, asked: Asked, *, run_dir: Path | None, resume: str | None, resume_or_start: bool
+) -> RunResult:
+    """Start a run or continue one, as asked; never one for the other in silence."""
+    if resume is None and not resume_or_start:
+        return work.start(session, asked.plan(session), run_dir=run_dir)
+    if resume in (None, "auto") and run_dir is None:
+        wanted = asked.plan(session)
+        try:
+            folder = runs.newest_unfinished(wanted.config_hash, session.places)
+        except InputError:
+            if not resume_or_start:
+                raise
+            say("nothing to resume: starting a new run")
+            return work.start(session, wanted)
+        say(f"resuming {folder.path}")
+        return work.resume(session, folder, checkpoint=None, asked=wanted)
+    return _resume_named(session, asked, run_dir=run_dir, resume=resume, resume_or_start=resume_or_start)
+
+
+def _resume_named(
+    session: Session, asked: Asked, *, run_dir: Path | None, resume: str | None, resume_or_start: bool
+) -> RunResult:
+    """Continue the run that `--resume REF` or `--run-dir` names."""
+    wanted = None if asked.path is None else asked.plan(session)
+    if resume in (None, "auto"):
+        assert run_dir is not None
+        if resume_or_start and not run_dir.exists():
+            say(f"nothing to resume in {run_dir}: starting a new run")
+            return work.start(session, asked.plan(session), run_dir=run_dir)
+        folder, checkpoint = RunDir.open(run_dir), None
+    else:
+        folder = runs.find(resume, session.places)
+        named = Path(resume)
+        checkpoint = named if (named / "MANIFEST.json").is_file() else None
+    say(f"resuming {folder.path}")
+    return work.resume(session, folder, checkpoint=checkpoint, asked=wanted)
+
+
+def _dry_run(session: Session, asked: Asked, *, as_json: bool) -> int:
+    """Print the plan; prepare the data, and settle unless a component that settling needs is not installed."""
+    wanted = asked.plan(session)
+    lock, summary, absent = None, "", _absent(wanted)
+    blocking = [choice for choice in absent if choice.section not in ("model", "trainer")]
+    if not blocking:
+        with Display(verbosity=session.flags.verbosity) as display:
+            prepared = work.prepare(session, wanted, display)
+        summary = prepared.summary()
+        if not absent:
+            environment = collect(environ={}, folder=Path.cwd())
+            lock = plan.settle(wanted, prepared, registry=session.registry, environment=environment)
+    if as_json:
+        print_json("codex-plan/1", _as_values(wanted, lock, summary))
+    else:
+        click.echo("DRY RUN: nothing is trained, no run is written")
+        click.echo(plan.describe_plan(wanted) if lock is None else plan.describe_lock(lock))
+        click.echo(summary)
+    for choice in wanted.missing:
+        shown = "not installed" if choice in absent else choice.state
+        say(f"{choice.section}: {shown}: {choice.problem}\n  fix: {choice.fix}")
+    return int(ExitCode.MISSING if absent else ExitCode.OK)
+
+
+def _absent(wanted: Plan) -> list[Choice]:
+    """Choices whose distribution is not installed at all, so that nothing is known of their options."""
+    return [choice for choice in wanted.missing if choice.id is None or choice.state == "not-installed"]
+
+
+def _as_values(wanted: Plan, lock: Lock | None, summary: str) -> dict[str, Any]:
+    return {
+        "config_hash": wanted.config_hash,
+        "lock": None if lock is None else lock.as_dict(),
+        "data": summary.splitlines(),
+        "missing": [attrs.asdict(choice) for choice in wanted.missing],
+    }
+
+
+def _tell(result: RunResult, *, as_json: bool) -> None:
+    if as_json:
+        shown = attrs.asdict(result, recurse=False)
+        shown["run"] = str(result.run.path)
+        print_json("codex-train/1", shown)
+        return
+    numbers = "  ".join(f"{name} {value:.4f}" for name, value in result.metrics.items())
+    click.echo(f"{result.status}: step {result.steps}, {result.tokens:,} tokens  {numbers}".rstrip())
+    click.echo(f"run: {result.run.path}")
+    if result.status == "interrupted":
+        say(f"continue with: codex train --resume {result.run.path}")

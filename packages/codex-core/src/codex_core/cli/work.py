@@ -1,0 +1,129 @@
+"""From a configuration to a plan, and from a plan to a run: what `train`, `plan` and `demo` share.
+
+This is where rooms meet: preparation comes from `data`, scoring from `evaluation`, and both go into `execute` as
+functions.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from codex_core import config, execute, plan, project_journal
+from codex_core.cli.output import say
+from codex_core.cli.progress import Display
+from codex_core.cli.session import Session
+from codex_core.contracts import Emit, PreparedData
+from codex_core.data import prepare as data_room
+from codex_core.data.store import folder_of
+from codex_core.environment import collect
+from codex_core.errors import InputError
+from codex_core.evaluation.runner import evaluate_split
+from codex_core.execute import RunResult, Surroundings
+from codex_core.lock import Lock, Plan
+from codex_core.runs import RunDir
+from codex_core.scrub import Scrubber
+from codex_core.signals import listening
+
+
+def make_plan(
+    session: Session,
+    path: Path | None,
+    overrides: Sequence[str] = (),
+    *,
+    preset: str | None = None,
+    seed: int | None = None,
+    bypass_safety: str | None = None,
+) -> Plan:
+    """Load a configuration and resolve its names; raises with every mistake at once."""
+    loaded = config.load(path, overrides, registry=session.registry, preset=preset, seed=seed)
+    return plan.make(loaded, session.registry, bypass_reason=bypass_safety)
+
+
+@contextmanager
+def surroundings(session: Session) -> Iterator[Surroundings]:
+    """What a run needs from this process: registry, places, a display, signals, environment, command line."""
+    scrub = Scrubber.of(os.environ)
+    with Display(verbosity=session.flags.verbosity) as display, listening(_tell_of_signal) as stop:
+        yield Surroundings(
+            registry=session.registry,
+            places=session.places,
+            evaluate=evaluate_split,
+            on_event=display,
+            stop=stop,
+            environment=environment(scrub),
+            scrub=scrub,
+        )
+
+
+@contextmanager
+def noting_failures(session: Session, *, command: str) -> Iterator[None]:
+    """One row in the project's journal for whatever goes wrong within."""
+    try:
+        yield
+    except BaseException as error:
+        project_journal.note_failure(session.places, error, command=command)
+        raise
+
+
+def environment(scrub: Scrubber) -> dict[str, Any]:
+    """What `environment.json` tells: machine, versions, and the command line without secrets."""
+    return {**collect(environ=os.environ, folder=Path.cwd()), "command": scrub.command(sys.argv)}
+
+
+def start(session: Session, asked: Plan, *, run_dir: Path | None = None) -> RunResult:
+    """Train what a plan asks for, in a new run."""
+    plan.require_usable(asked)
+    with surroundings(session) as around:
+        return execute.run(
+            asked,
+            around=around,
+            prepare=lambda wanted: prepare(session, wanted, around.on_event),
+            run_dir=run_dir,
+        )
+
+
+def resume(session: Session, folder: RunDir, *, checkpoint: Path | None, asked: Plan | None) -> RunResult:
+    """Continue a run in a new attempt."""
+    if asked is not None:
+        plan.require_usable(asked)
+    with surroundings(session) as around:
+        return execute.resume(
+            folder,
+            around=around,
+            open_data=lambda lock: open_data(session, lock),
+            checkpoint=checkpoint,
+            asked=asked,
+        )
+
+
+def prepare(session: Session, asked: Plan, on_event: Emit) -> PreparedData:
+    """Prepare the plan's data, or find it prepared."""
+    return data_room.prepare(asked, registry=session.registry, places=session.places, on_event=on_event)
+
+
+def open_data(session: Session, lock: Lock) -> PreparedData:
+    """The prepared set that a lock names, from this project's store."""
+    return open_fingerprint(session, lock.data["fingerprint"])
+
+
+def open_fingerprint(session: Session, fingerprint: str) -> PreparedData:
+    """The prepared set with this fingerprint, from this project's store; `InputError` when it is not there."""
+    path = folder_of(session.places.store, "tokens", fingerprint)
+    if not path.is_dir():
+        raise InputError(
+            code="RUN-017",
+            what="the prepared data of this run is not in the store",
+            where=str(path),
+            why=f"looked for {fingerprint}; CODEX_STORE names another store",
+            fix="codex data prepare RUN/config.yaml",
+        )
+    return data_room.open_prepared(path)
+
+
+def _tell_of_signal(number: int) -> None:
+    say("stopping after this step; a second signal stops at once")
