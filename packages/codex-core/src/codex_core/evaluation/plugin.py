@@ -9,6 +9,7 @@ CODEX_API = (1, 0)
 
 @hookimpl
 def codex_metrics() -> list[Component]:
+    """The perplexity family, and what a tokenizer packs into a token."""
     return [
         _metric("bits_per_byte", "BitsPerByte", "Bits that the model needs per UTF-8 byte of the text"),
         _metric("perplexity", "Perplexity", "Perplexity per token"),
@@ -19,6 +20,7 @@ def codex_metrics() -> list[Component]:
 
 @hookimpl
 def codex_writers() -> list[Component]:
+    """Writers that need nothing but a disk."""
     return [
         _writer("csv", "CsvWriter", "Metric rows as a table that spreadsheets read"),
         _writer("ndjson", "NdjsonWriter", "Metric rows as lines of JSON"),

@@ -9,6 +9,7 @@ CODEX_API = (1, 0)
 
 @hookimpl
 def codex_models() -> list[Component]:
+    """The n-gram model."""
     return [
         Component(
             "ngram",
@@ -24,6 +25,7 @@ def codex_models() -> list[Component]:
 
 @hookimpl
 def codex_trainers() -> list[Component]:
+    """The trainer that counts."""
     return [
         Component(
             "ngram",

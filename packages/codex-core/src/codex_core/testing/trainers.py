@@ -10,6 +10,7 @@ from typing import Any
 import attrs
 
 from codex_core.contracts import LanguageModel, Loaded, PackedRows, Trainer
+from codex_core.duration import Duration
 from codex_core.events import Event, StepDone
 from codex_core.lock import Lock
 from codex_core.records import FitResult
@@ -32,12 +33,24 @@ def check_trainer(
     is empty at the start.
     """
     claim(lock.steps >= 3, "check_trainer needs a lock of at least three steps")
+    lock = attrs.evolve(lock, durations={**_durations(options, lock, data), **lock.durations})
     setting = _Setting(cls=cls, options=options, model=model, data=data, lock=lock, folder=folder)
     whole = setting.run("whole", stop_after=None)
     _check_whole(whole, lock)
     for step in range(1, lock.steps):
         _check_broken(setting, whole, step)
     return whole.checkpoints.path(lock.steps)
+
+
+def _durations(options: Any, lock: Lock, data: PackedRows) -> dict[str, int]:
+    """The trainer's durations in steps, as a settled lock holds them."""
+    return {
+        f"trainer.{name}": value.steps(
+            tokens_per_step=lock.batch_rows * data.seq_len, steps_per_epoch=data.num_rows / lock.batch_rows
+        )
+        for name, value in attrs.asdict(options, recurse=False).items()
+        if isinstance(value, Duration)
+    }
 
 
 @attrs.define(kw_only=True)
