@@ -136,9 +136,10 @@ def judge_coverage(*, root: Path) -> Result:
         return Result("coverage", "not measured", 0.0, f"the tests wrote no {ARTEFACT}")
     settings = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))
     least = settings["tool"]["coverage"]["report"]["fail_under"]
-    reached = json.loads((root / ARTEFACT).read_text(encoding="utf-8"))["totals"]["percent_covered"]
-    note = f"{reached:.1f} %, at least {least} % is asked for; {ARTEFACT}"
-    return Result("coverage", "ok" if reached >= least else "failed", 0.0, note)
+    totals = json.loads((root / ARTEFACT).read_text(encoding="utf-8"))["totals"]
+    branches, both = totals["percent_branches_covered"], totals["percent_covered"]
+    note = f"{branches:.1f} % of branches, {both:.1f} % of lines and branches; at least {least} %; {ARTEFACT}"
+    return Result("coverage", "ok" if min(branches, both) >= least else "failed", 0.0, note)
 
 
 def main(arguments: Sequence[str], *, root: Path = ROOT, quick: Sequence[Gate] = QUICK) -> int:

@@ -17,7 +17,7 @@ from pathlib import Path
 SETTINGS = ("find-links", "index-url", "extra-index-url", "no-index", "trusted-host", "cert")
 
 #: Variables by which a user tells uv which indexes to use; any of them switches the translation of indexes off.
-INDEX_VARIABLES = ("UV_DEFAULT_INDEX", "UV_INDEX", "UV_INDEX_URL", "UV_EXTRA_INDEX_URL", "UV_NO_INDEX")
+INDEX_VARIABLES = ("UV_DEFAULT_INDEX", "UV_INDEX", "UV_INDEX_URL", "UV_EXTRA_INDEX_URL", "UV_OFFLINE")
 
 
 def config_files(environ: Mapping[str, str], *, prefix: str = sys.prefix) -> list[Path]:
@@ -74,7 +74,7 @@ def uv_variables(environ: Mapping[str, str], settings: Mapping[str, list[str]]) 
 def _index_variables(settings: Mapping[str, list[str]]) -> dict[str, str]:
     told: dict[str, str] = {}
     if settings.get("no-index", ["0"])[0].lower() in {"1", "true", "yes", "on"}:
-        return {"UV_NO_INDEX": "1"}
+        return {"UV_OFFLINE": "1"}  # uv has no variable of this meaning; folders of wheels are read all the same
     if "index-url" in settings:
         told["UV_DEFAULT_INDEX"] = settings["index-url"][0]
     if "extra-index-url" in settings:

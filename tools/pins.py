@@ -67,7 +67,7 @@ def main(arguments: list[str]) -> int:
         return 2
     environments = tomllib.loads((ROOT / "hatch.toml").read_text())["envs"]
     folder = ROOT / "requirements"
-    wanted = {"hatch": ["hatch"]}
+    wanted = {"hatch": ["hatch", "editables"]}  # the second is what an editable build asks for
     for name in ORDER:
         settings = environments[name]
         inherited = environments.get(settings.get("template", "default"), {})

@@ -78,14 +78,18 @@ def test_unmeasured_coverage_is_not_a_pass(root: Path, monkeypatch: pytest.Monke
     assert gates.judge_coverage(root=root).verdict == "not measured"
 
 
-@pytest.mark.parametrize(("reached", "verdict"), [(49.9, "failed"), (50.0, "ok")])
+@pytest.mark.parametrize(
+    ("branches", "both", "verdict"),
+    [(49.9, 80.0, "failed"), (80.0, 49.9, "failed"), (50.0, 50.0, "ok")],
+)
 def test_coverage_is_judged_by_the_one_number(
-    root: Path, reached: float, verdict: str, monkeypatch: pytest.MonkeyPatch
+    root: Path, branches: float, both: float, verdict: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The number in `pyproject.toml` decides; a hair below is red."""
+    """The number in `pyproject.toml` decides, for branches alone and with lines; a hair below is red."""
     monkeypatch.setattr(gates, "is_installed", lambda module: True)
     (root / "build").mkdir()
-    (root / gates.ARTEFACT).write_text(json.dumps({"totals": {"percent_covered": reached}}))
+    totals = {"percent_branches_covered": branches, "percent_covered": both}
+    (root / gates.ARTEFACT).write_text(json.dumps({"totals": totals}))
 
     assert gates.judge_coverage(root=root).verdict == verdict
 

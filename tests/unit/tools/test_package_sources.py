@@ -55,7 +55,7 @@ def test_no_index_means_no_index() -> None:
     """A machine without an index stays without one, even if addresses are configured."""
     settings = {"no-index": ["true"], "index-url": ["https://a"], "find-links": ["/house"]}
 
-    assert package_sources.uv_variables({}, settings) == {"UV_FIND_LINKS": "/house", "UV_NO_INDEX": "1"}
+    assert package_sources.uv_variables({}, settings) == {"UV_FIND_LINKS": "/house", "UV_OFFLINE": "1"}
 
 
 def test_certificate_reaches_uv() -> None:
