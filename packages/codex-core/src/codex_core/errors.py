@@ -200,6 +200,8 @@ CATALOGUE: dict[str, CatalogueEntry] = {
     "CFG-009": CatalogueEntry(ExitCode.USAGE, "An override does not fit the configuration that it changes."),
     "CFG-010": CatalogueEntry(ExitCode.USAGE, "What a configuration extends cannot be found or followed."),
     "CFG-011": CatalogueEntry(ExitCode.USAGE, "Values of a configuration contradict each other."),
+    "CFG-012": CatalogueEntry(ExitCode.USAGE, "No configuration key has the name that was asked about."),
+    "CFG-013": CatalogueEntry(ExitCode.INPUT, "A configuration file cannot be written; nothing is replaced."),
     "PLN-001": CatalogueEntry(
         ExitCode.MISSING, "A chosen component is known but cannot be used on this machine."
     ),
@@ -215,6 +217,25 @@ CATALOGUE: dict[str, CatalogueEntry] = {
         ExitCode.USAGE, "A reason for bypassing safety was given, but nothing is bypassed."
     ),
     "PLN-006": CatalogueEntry(ExitCode.INPUT, "A split that the run needs holds no documents."),
+    "REG-001": CatalogueEntry(ExitCode.USAGE, "A plugin to allow or to switch off is not installed."),
+    "REG-002": CatalogueEntry(ExitCode.USAGE, "A plugin is both allowed and switched off."),
+    "REG-003": CatalogueEntry(ExitCode.USAGE, "No installed or known distribution offers the component."),
+    "REG-004": CatalogueEntry(
+        ExitCode.MISSING, "The component is known; the distribution that offers it is not usable."
+    ),
+    "REG-005": CatalogueEntry(ExitCode.MISSING, "A library that the component needs is not installed."),
+    "REG-006": CatalogueEntry(
+        ExitCode.USAGE, "Several distributions claim the bare name, and no pin decides."
+    ),
+    "REG-007": CatalogueEntry(ExitCode.MISSING, "The component, or every one of its kind, cannot be used."),
+    "REG-008": CatalogueEntry(ExitCode.USAGE, "A component to show is not written as KIND/NAME."),
+    "REG-009": CatalogueEntry(ExitCode.INPUT, "A composed configuration cannot be written."),
+    "REG-010": CatalogueEntry(ExitCode.MISSING, "The module that a component points to does not exist."),
+    "REG-011": CatalogueEntry(ExitCode.MISSING, "Importing a component fails."),
+    "REG-012": CatalogueEntry(ExitCode.MISSING, "The module of a component lacks what it points to."),
+    "REG-013": CatalogueEntry(ExitCode.MISSING, "A component does not keep the contract of its kind."),
+    "REG-014": CatalogueEntry(ExitCode.MISSING, "A component needs itself while it is being loaded."),
+    "REG-015": CatalogueEntry(ExitCode.USAGE, "A pin names a component or distribution that is not there."),
     "DAT-001": CatalogueEntry(
         ExitCode.INPUT,
         "A dataset's file or folder does not exist, cannot be read, or holds no matching file.",
@@ -285,6 +306,7 @@ CATALOGUE: dict[str, CatalogueEntry] = {
     "TOK-006": CatalogueEntry(ExitCode.ARTEFACT, "A saved tokenizer is missing, damaged or of another kind."),
     "SAF-001": CatalogueEntry(ExitCode.USAGE, "A safety policy was asked about a stage that does not exist."),
     "SAF-002": CatalogueEntry(ExitCode.INPUT, "The path to scan for secrets does not exist."),
+    "SAF-003": CatalogueEntry(ExitCode.USAGE, "A safety policy switches off a rule that it does not have."),
     "TEL-001": CatalogueEntry(ExitCode.USAGE, "The setting of telemetry.system_metrics does not exist."),
     "TEL-002": CatalogueEntry(ExitCode.INPUT, "System metrics could not be written; the run itself went on."),
     "TEL-003": CatalogueEntry(ExitCode.INPUT, "A metric writer received something that is no number."),
@@ -328,6 +350,28 @@ CATALOGUE: dict[str, CatalogueEntry] = {
     ),
     "CKP-007": CatalogueEntry(
         ExitCode.ARTEFACT, "A checkpoint belongs to another run, or to other data or components."
+    ),
+    "MOD-001": CatalogueEntry(
+        ExitCode.ARTEFACT, "A model folder cannot be read: files are missing, cut short or of another format."
+    ),
+    "MOD-002": CatalogueEntry(
+        ExitCode.ARTEFACT, "Tensors are missing, left over, or of another shape or type than the model's."
+    ),
+    "MOD-003": CatalogueEntry(ExitCode.CAPABILITY, "The device that was asked for does not exist here."),
+    "MOD-004": CatalogueEntry(ExitCode.USAGE, "A device or a dtype is misspelt."),
+    "MOD-005": CatalogueEntry(ExitCode.INPUT, "A row or prompt is empty or longer than the model's context."),
+    "MOD-006": CatalogueEntry(ExitCode.INPUT, "A row or prompt holds ids outside the model's vocabulary."),
+    "TRN-001": CatalogueEntry(ExitCode.NO, "A training step has no supervised token."),
+    "TRN-002": CatalogueEntry(
+        ExitCode.NO, "A loss or gradient is not finite; the update was not applied and training stopped."
+    ),
+    "TRN-003": CatalogueEntry(
+        ExitCode.OK, "The first loss is far from that of an untrained model; training goes on."
+    ),
+    "TRN-004": CatalogueEntry(ExitCode.USAGE, "Training rows are longer than the model's context."),
+    "TRN-005": CatalogueEntry(ExitCode.ARTEFACT, "A checkpoint holds the state of another trainer."),
+    "TRN-006": CatalogueEntry(
+        ExitCode.USAGE, "A resume would continue with another device or precision than the run began with."
     ),
     "RUN-010": CatalogueEntry(
         ExitCode.INTERRUPTED, "A signal stopped the command; the last finished step was saved."

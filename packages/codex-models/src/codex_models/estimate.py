@@ -1,0 +1,43 @@
+"""How much memory training a decoder takes, in closed form; importing this module loads no torch.
+
+Decisions: parameters, gradients and moments are fp32; activations are what autograd keeps of the micro-batch,
+counted tensor by tensor below; bf16 halves activations and logits. `auto` is counted as fp32, the larger.
+"""
+
+from __future__ import annotations
+
+from codex_core.lock import Lock
+from codex_core.records import Memory
+from codex_models.options import DecoderOptions
+
+_FP32, _BF16 = 4, 2
+
+
+def decoder_memory(options: DecoderOptions, lock: Lock) -> Memory:
+    """Predicted peak of a training run, by what holds it."""
+    trainer = lock.components["trainer"]["options"]
+    rows = trainer.get("micro_batch_rows") or lock.batch_rows
+    number = _BF16 if trainer.get("precision") == "bf16" else _FP32
+    tokens = rows * lock.seq_len
+    parameters = options.num_parameters(lock.vocab_size)
+    return Memory(
+        parameters=_FP32 * parameters,
+        gradients=_FP32 * parameters,
+        moments=2 * _FP32 * parameters,
+        activations=number * tokens * _kept_per_token(options, lock.seq_len),
+        logits=number * tokens * lock.vocab_size,
+        staging=2 * _FP32 * parameters,
+    )
+
+
+def _kept_per_token(options: DecoderOptions, seq_len: int) -> int:
+    """Numbers kept per token for the backward pass."""
+    width, inner = options.width, options.inner_width
+    normed = 2 * width  # input of each of the two normed matrices
+    attention = 3 * width + width + width  # rotated heads, scaled queries, what was seen
+    probabilities = options.heads * (seq_len + 128) // 2  # causal half, in blocks of 128 queries
+    gated = 2 * inner + inner + inner  # pair, opened gate, product
+    residual = (
+        2 * width if not options.dropout else 6 * width
+    )  # sums, and masks with what they were applied to
+    return options.layers * (normed + attention + probabilities + gated + residual) + 4 * width

@@ -1,0 +1,109 @@
+"""Options of the decoder and of the torch trainer; importing this module loads no torch.
+
+Decisions: what can be derived has `None` as default and a property that derives it; the number of training rows
+that fit into memory at once (`micro_batch_rows`) changes speed and memory, never the loss that is minimised.
+"""
+
+from __future__ import annotations
+
+import attrs
+
+from codex_core.duration import Duration
+from codex_core.options import option
+
+#: Feed-forward widths are rounded up to a multiple of this, which GEMM kernels like.
+_FFN_MULTIPLE = 64
+
+
+@attrs.frozen(kw_only=True)
+class DecoderOptions:
+    """The shape of a decoder-only Transformer."""
+
+    layers: int = option(6, doc="number of blocks", minimum=1)
+    width: int = option(256, doc="width of the residual stream", minimum=2)
+    heads: int = option(4, doc="attention heads; divides width into even parts", minimum=1)
+    ffn_width: int | None = option(
+        None,
+        doc="width of the gated feed-forward layer; 8/3 of width, rounded up to 64, by default",
+        minimum=1,
+    )
+    context_length: int | None = option(
+        None,
+        doc="longest row in tokens; the length of the training rows by default",
+        unit="tokens",
+        minimum=1,
+    )
+    tied_embeddings: bool = option(True, doc="use the embedding matrix as output matrix, too")
+    dropout: float = option(0.0, doc="dropout on embeddings and on what blocks add", minimum=0.0, maximum=0.9)
+    rope_theta: float = option(10000.0, doc="base of the rotary frequencies", minimum=1.0)
+    norm_eps: float = option(1e-5, doc="added to the mean square in RMSNorm", minimum=0.0)
+
+    def __attrs_post_init__(self) -> None:
+        if self.width % self.heads or (self.width // self.heads) % 2:
+            raise ValueError(
+                f"heads must divide width into even parts; got width {self.width} and heads {self.heads}"
+            )
+
+    @property
+    def head_width(self) -> int:
+        """Width of one attention head."""
+        return self.width // self.heads
+
+    @property
+    def inner_width(self) -> int:
+        """Width of the feed-forward layer, given or derived."""
+        if self.ffn_width is not None:
+            return self.ffn_width
+        return -(-8 * self.width // (3 * _FFN_MULTIPLE)) * _FFN_MULTIPLE
+
+    def num_parameters(self, vocab_size: int) -> int:
+        """Number of parameters; tied matrices count once.
+
+        >>> DecoderOptions(layers=1, width=4, heads=1, ffn_width=8).num_parameters(10)
+        212
+        """
+        block = 4 * self.width**2 + 3 * self.width * self.inner_width + 2 * self.width
+        embeddings = vocab_size * self.width * (1 if self.tied_embeddings else 2)
+        return self.layers * block + embeddings + self.width
+
+
+@attrs.frozen(kw_only=True)
+class TorchTrainerOptions:
+    """How to train a torch model."""
+
+    duration: Duration = option(Duration(1000), doc="how long to train")
+    batch_rows: int = option(16, doc="rows per optimizer step", unit="rows", minimum=1)
+    micro_batch_rows: int | None = option(
+        None,
+        doc="rows held in memory at once, a divisor of batch_rows; batch_rows by default",
+        unit="rows",
+        minimum=1,
+    )
+    lr: float = option(1e-3, doc="peak learning rate", minimum=0.0)
+    warmup: Duration = option(Duration(50), doc="linear rise of the learning rate from zero to its peak")
+    min_lr_ratio: float = option(
+        0.1, doc="learning rate of the last step over its peak", minimum=0.0, maximum=1.0
+    )
+    weight_decay: float = option(0.1, doc="decoupled weight decay, on matrices only", minimum=0.0)
+    beta1: float = option(0.9, doc="decay of AdamW's first moment", minimum=0.0, maximum=1.0)
+    beta2: float = option(0.95, doc="decay of AdamW's second moment", minimum=0.0, maximum=1.0)
+    eps: float = option(1e-8, doc="added to AdamW's denominator", minimum=0.0)
+    clip: float | None = option(1.0, doc="largest norm of the gradient; null does not clip", minimum=0.0)
+    precision: str = option(
+        "auto",
+        doc="arithmetic of the forward and backward pass; weights and moments stay fp32; "
+        "auto is bf16 where the processor computes it natively, else fp32",
+        choices=("auto", "bf16", "fp32"),
+    )
+    device: str = option("cpu", doc="where to train", choices=("cpu", "cuda"))
+
+    def __attrs_post_init__(self) -> None:
+        if self.micro_batch_rows is not None and self.batch_rows % self.micro_batch_rows:
+            raise ValueError(
+                f"micro_batch_rows must divide batch_rows; got {self.micro_batch_rows} and {self.batch_rows}"
+            )
+
+    @property
+    def rows_at_once(self) -> int:
+        """Rows of one micro-batch, given or derived."""
+        return self.micro_batch_rows or self.batch_rows

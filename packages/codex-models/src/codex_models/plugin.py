@@ -1,0 +1,37 @@
+"""What this distribution offers; describing it loads no torch."""
+
+from codex_core import Component, hookimpl
+
+CODEX_API = (1, 0)
+
+
+@hookimpl
+def codex_models() -> list[Component]:
+    """The decoder."""
+    return [
+        Component(
+            "decoder",
+            target="codex_models.decoder:Decoder",
+            options="codex_models.options:DecoderOptions",
+            summary="Decoder-only Transformer: RoPE, RMSNorm, SwiGLU, document masks, KV cache",
+            requires=("torch",),
+            capabilities=("loglikelihood", "generate"),
+            runtime="torch",
+            estimate="codex_models.estimate:decoder_memory",
+        )
+    ]
+
+
+@hookimpl
+def codex_trainers() -> list[Component]:
+    """The torch trainer."""
+    return [
+        Component(
+            "torch",
+            target="codex_models.trainer:TorchTrainer",
+            options="codex_models.options:TorchTrainerOptions",
+            summary="AdamW with cosine schedule, fp32 or bf16, accumulation, bit-exact resume",
+            requires=("torch",),
+            runtime="torch",
+        )
+    ]

@@ -1,0 +1,80 @@
+"""What can be known of codex-models without torch: components, options, memory."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from importlib import import_module
+from pathlib import Path
+
+import attrs
+import pytest
+
+from codex_core.components import Component
+from codex_models.estimate import decoder_memory
+from codex_models.options import DecoderOptions
+from codex_models.plugin import codex_models, codex_trainers
+from codex_models.precision import _processor_multiplies_bf16
+from tests.support.decoders import lock_for, options_for
+
+
+@pytest.mark.parametrize(
+    "component", [*codex_models(), *codex_trainers()], ids=lambda component: component.name
+)
+def test_component_targets_exist(component: Component):
+    """Everything that a component names can be imported."""
+    for target in filter(None, (component.target, component.options, component.estimate)):
+        module, _, attribute = target.partition(":")
+        assert getattr(import_module(module), attribute)
+    assert component.runtime == "torch"
+    assert component.requires == ("torch",)
+
+
+def test_describing_needs_no_torch():
+    """Plugin, options and estimate work in a process in which torch cannot be imported."""
+    code = (
+        "import sys; sys.modules['torch'] = None\n"
+        "import codex_models.plugin, codex_models.options, codex_models.estimate\n"
+        "print(codex_models.plugin.codex_models()[0].name, codex_models.options.DecoderOptions().inner_width)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert done.stdout.split() == ["decoder", "704"], done.stderr
+
+
+def test_every_option_says_what_it_means():
+    """All options have a sentence, and defaults are valid."""
+    for options in (DecoderOptions(), options_for()):
+        assert all(field.metadata["doc"] for field in attrs.fields(type(options)))
+
+
+def test_memory_is_counted_in_closed_form():
+    """Parameters, gradients and moments are exact; micro-batches and bf16 shrink what depends on them."""
+    options = DecoderOptions(layers=3, width=32, heads=2)
+    locked = {"batch_rows": 8, "micro_batch_rows": None, "precision": "fp32"}
+
+    def memory(**changes):
+        lock = lock_for(options_for(batch_rows=8), components={"trainer": {"options": locked | changes}})
+        return decoder_memory(options, lock)
+
+    whole = memory()
+    assert whole.parameters == whole.gradients == whole.moments // 2 == 4 * options.num_parameters(23)
+    assert memory(micro_batch_rows=2).activations == whole.activations // 4
+    assert memory(precision="bf16").logits == whole.logits // 2
+
+
+@pytest.mark.parametrize(
+    ("cpuinfo", "native"),
+    [
+        ("flags : fpu avx512_bf16", True),
+        ("Features : asimd bf16", True),
+        ("flags : fpu avx512f", False),
+        ("", False),
+    ],
+)
+def test_auto_precision_follows_the_processor(tmp_path: Path, cpuinfo: str, native: bool):
+    """bf16 is chosen where the processor says that it multiplies bf16, on x86 and Arm, and nowhere else."""
+    (tmp_path / "cpuinfo").write_text(f"processor : 0\n{cpuinfo}\n")
+    assert _processor_multiplies_bf16(tmp_path / "cpuinfo") is native
+    assert not _processor_multiplies_bf16(tmp_path / "absent")
