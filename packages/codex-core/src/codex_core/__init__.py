@@ -6,7 +6,8 @@ that says `from codex_core import Component, hookimpl` costs no more than the tw
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+#: Spelt here and not imported: `typing` would double the start of the commands that answer at once.
+TYPE_CHECKING = False
 
 __version__ = "1.0.0"
 
@@ -44,6 +45,8 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
+    from typing import Any
+
     from codex_core.components import EVENT_HOOKS, KINDS, Component
     from codex_core.duration import Duration
     from codex_core.errors import CodexError, ExitCode

@@ -228,7 +228,6 @@ CATALOGUE: dict[str, CatalogueEntry] = {
         ExitCode.USAGE, "Several distributions claim the bare name, and no pin decides."
     ),
     "REG-007": CatalogueEntry(ExitCode.MISSING, "The component, or every one of its kind, cannot be used."),
-    "REG-008": CatalogueEntry(ExitCode.USAGE, "A component to show is not written as KIND/NAME."),
     "REG-009": CatalogueEntry(ExitCode.INPUT, "A composed configuration cannot be written."),
     "REG-010": CatalogueEntry(ExitCode.MISSING, "The module that a component points to does not exist."),
     "REG-011": CatalogueEntry(ExitCode.MISSING, "Importing a component fails."),
