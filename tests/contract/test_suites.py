@@ -56,7 +56,7 @@ def with_source(name):
 @pytest.mark.parametrize(
     ("members", "says"),
     [
-        ({"identity": lambda self: {"path": "/home/me"}}, "absolute path"),
+        ({"identity": lambda self: {"path": "/anywhere"}}, "absolute path"),
         ({"identity": lambda self: {"a": [{"share": 0.5}]}}, "float"),
         ({"records": lambda self: iter(())}, "no row"),
         ({"records": with_source("/etc/passwd")}, "no relative path"),
