@@ -24,7 +24,10 @@ RULES: tuple[tuple[str, str], ...] = (
     (r"\r", "foreign line end"),
     (r"BEGIN [A-Z ]*PRIVATE KEY-{5}$", "private key"),
     (r"\b(pypi\.o" r"rg|pythonhos" r"ted|pytorch\.o" r"rg/whl)", "name of a package index"),
-    (r"(?<![\w.$}>~-])/(home|root|Users|work)/[\w.]", "absolute path of one machine"),
+    (
+        r"(?<![\w.$}>~-])/(home|root|Users|work)/(?!(me|someone|user|you)\b)[\w.]",
+        "absolute path of one machine",
+    ),
     (r"\bindex-url\s*=?\s*https?:", "address of a package index"),
 )
 #: Files that are data of tests, word for word, or foreign texts.

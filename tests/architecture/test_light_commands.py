@@ -48,13 +48,12 @@ def test_quickest_commands_import_no_command_line(arguments: list[str], tmp_path
     "arguments",
     [
         ["--help"],
+        ["help", "exit-codes"],
         ["registry", "list"],
         ["registry", "--help"],
         ["registry", "show", "ngram"],
         ["config", "--help"],
         ["config", "schema"],
-        ["train", "--help"],
-        ["completion", "bash"],
     ],
     ids=" ".join,
 )
@@ -66,6 +65,15 @@ def test_light_commands_import_nothing_heavy(arguments: list[str], tmp_path: Pat
     assert code in (0, None)
 
 
+@pytest.mark.parametrize("command", ["train", "plan", "evaluate", "generate", "demo"])
+def test_help_of_work_imports_no_torch(command: str, tmp_path: Path) -> None:
+    """Asking how to train costs NumPy at most; torch and the libraries of the siblings stay on the disk."""
+    code, loaded = _loaded(command, "--help", folder=tmp_path)
+
+    assert [name for name in loaded if name not in ("numpy", "safetensors")] == []
+    assert code in (0, None)
+
+
 def test_importing_the_core_is_light() -> None:
     """`import codex_core` brings no library that a plugin module would have to pay for."""
     script = f"import json, sys, codex_core; print(json.dumps([name for name in {HEAVY!r} if name in sys.modules]))"
@@ -73,3 +81,16 @@ def test_importing_the_core_is_light() -> None:
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
 
     assert json.loads(done.stdout) == []
+
+
+def test_configuration_needs_nothing_heavy(tmp_path: Path) -> None:
+    """Composing, checking and showing a configuration work without torch, NumPy and the libraries of a run."""
+    for arguments in (
+        ["registry", "compose", "-o", "run.yaml"],
+        ["config", "validate", "run.yaml"],
+        ["config", "show", "run.yaml", "--origin"],
+    ):
+        code, loaded = _loaded(*arguments, folder=tmp_path)
+
+        assert loaded == [], arguments
+        assert code in (0, None), arguments

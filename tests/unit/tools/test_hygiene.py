@@ -18,7 +18,7 @@ import pytest
         ("see pypi." + "org/simple", "name of a package index"),
         ("files.python" + "hosted.org", "name of a package index"),
         ("index-url = " + "https://mirror", "address of a package index"),
-        ('"/ho' + 'me/someone/x"', "absolute path of one machine"),
+        ('"/ho' + 'me/anna/x"', "absolute path of one machine"),
         ("cd /wo" + "rk/main", "absolute path of one machine"),
     ],
 )
@@ -31,7 +31,16 @@ def test_mistake_is_found_with_its_line(line: str, what: str) -> None:
 
 @pytest.mark.parametrize(
     "line",
-    ["a = b", "src/work/x", "$HOME/home/x", "https://example.org/home/x", "=======", "~/root/x", "x/home/y"],
+    [
+        "a = b",
+        "src/work/x",
+        "$HOME/home/x",
+        "https://example.org/home/x",
+        "=======",
+        "~/root/x",
+        "x/home/y",
+        "/home/me/x",
+    ],
 )
 def test_innocent_lines_pass(line: str) -> None:
     """Relative paths, addresses of other things and headings are no mistakes."""
