@@ -155,7 +155,9 @@ def _short(value: object, field: str) -> str:
 
 def _words(values: Iterable[str], field: str) -> list[str]:
     if isinstance(values, str):
-        raise ValueError(f"Component {field} must be a collection of names, not one string; write ({values!r},)")
+        raise ValueError(
+            f"Component {field} must be a collection of names, not one string; write ({values!r},)"
+        )
     words = list(values)
     if not all(isinstance(word, str) and len(word) <= MAX_TEXT_CHARACTERS for word in words):
         raise ValueError(f"Component {field} must hold short strings")

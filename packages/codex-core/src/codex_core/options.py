@@ -55,7 +55,9 @@ def _check(instance: object, attribute: attrs.Attribute[Any], value: Any) -> Non
     if value is None:
         return
     if meta["choices"] is not None and value not in meta["choices"]:
-        raise ValueError(f"{attribute.name} must be one of {', '.join(map(str, meta['choices']))}; got {value!r}")
+        raise ValueError(
+            f"{attribute.name} must be one of {', '.join(map(str, meta['choices']))}; got {value!r}"
+        )
     if meta["minimum"] is not None and not value >= meta["minimum"]:
         raise ValueError(f"{attribute.name} must be at least {meta['minimum']}; got {value!r}")
     if meta["maximum"] is not None and not value <= meta["maximum"]:
