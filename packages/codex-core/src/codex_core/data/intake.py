@@ -11,27 +11,23 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator
 from typing import Any
 
 import attrs
 
 from codex_core.canonical import canonical_json, digest_of
-from codex_core.contracts import Dataset, SafetyPolicy
+from codex_core.contracts import Emit, SafetyPolicy
+from codex_core.data.sources import Source, checked_records
 from codex_core.data.splits import Splitter
+from codex_core.errors import InputError
+from codex_core.events import ProgressMade
 from codex_core.records import Decision, Record, Turn
 
 #: Raised by hand whenever this stage would give other bytes for the same identity.
 STAGE_VERSION = 1
 
-
-@attrs.frozen(kw_only=True)
-class Source:
-    """A dataset of the plan, built: its canonical id and what its rows depend on."""
-
-    id: str
-    dataset: Dataset
-    identity: Mapping[str, Any]
+_PROGRESS_ROWS = 1000
 
 
 @attrs.frozen(kw_only=True)
@@ -75,13 +71,26 @@ class Intake:
 
     plan: TextsPlan
     num_read: int = 0
-    num_kept: int = 0
     num_redacted: int = 0
+    kept: Counter[str] = attrs.field(factory=Counter)
     dropped: Counter[str] = attrs.field(factory=Counter)
     rules: Counter[str] = attrs.field(factory=Counter)
     corpus: Any = attrs.field(factory=hashlib.sha256)
     _seen: set[bytes] = attrs.field(factory=set)
     _placed: dict[bytes, str] = attrs.field(factory=dict)
+
+    def admitted(self, on_event: Emit) -> Iterator[tuple[int, str, Record]]:
+        """Source number, split and kept form of every kept record of the plan.
+
+        Raises `InputError` when none is kept, or none in the training split.
+        """
+        for number, source, record in checked_records(self.plan.sources):
+            if (admitted := self.admit(record)) is not None:
+                yield number, *admitted
+            if self.num_read % _PROGRESS_ROWS == 0:
+                on_event(ProgressMade(phase="read", done=self.num_read, detail=source.id))
+        self._refuse_empty()
+        on_event(ProgressMade(phase="read", done=self.num_read, total=self.num_read))
 
     def admit(self, record: Record) -> tuple[str, Record] | None:
         """The split of a record and the form in which it is kept, or None when it was dropped."""
@@ -90,7 +99,7 @@ class Intake:
         if isinstance(admitted, str):
             self.dropped[admitted] += 1
             return None
-        self.num_kept += 1
+        self.kept[admitted[0]] += 1
         return admitted
 
     def _admit(self, record: Record) -> tuple[str, Record] | str:
@@ -147,8 +156,9 @@ class Intake:
 
     def rows(self) -> dict[str, Any]:
         """The account of all rows: read = kept + dropped."""
-        assert self.num_read == self.num_kept + self.dropped.total(), "rows were lost without a reason"
-        return {"read": self.num_read, "kept": self.num_kept, "dropped": dict(sorted(self.dropped.items()))}
+        kept = self.kept.total()
+        assert self.num_read == kept + self.dropped.total(), "rows were lost without a reason"
+        return {"read": self.num_read, "kept": kept, "dropped": dict(sorted(self.dropped.items()))}
 
     def safety(self) -> dict[str, Any]:
         """What the policy did: rows blocked and redacted, matches by rule."""
@@ -161,6 +171,26 @@ class Intake:
             "redacted": self.num_redacted,
             "matches": dict(sorted(self.rules.items())),
         }
+
+    def _refuse_empty(self) -> None:
+        where = ", ".join(f"data.sources[{i}] ({source.id})" for i, source in enumerate(self.plan.sources))
+        if self.kept.total() == 0:
+            dropped = ", ".join(f"{count} {reason}" for reason, count in sorted(self.dropped.items()))
+            raise InputError(
+                code="DAT-002",
+                what="the dataset is empty",
+                where=where,
+                why=f"{self.num_read} rows were read, none was kept" + (f": {dropped}" if dropped else ""),
+                fix="check the source, its options and the safety policy",
+            )
+        if self.kept["train"] == 0:
+            raise InputError(
+                code="DAT-007",
+                what="the training split is empty",
+                where=where,
+                why=f"{self.kept.total()} documents were kept, and their groups or texts fell into other splits",
+                fix="add documents, change data.split_seed, or set data.split=[1,0,0]",
+            )
 
 
 def _key(record: Record) -> bytes:

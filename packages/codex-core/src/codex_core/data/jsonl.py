@@ -1,10 +1,10 @@
 """The dataset `jsonl`: one JSON object per line, read strictly.
 
 Decisions: a line ends at byte 0x0A only; the last line may lack it; an empty line is a mistake. Refused with file,
-line and field: bytes that are not UTF-8, broken JSON, NaN and infinities, a key that occurs twice, nesting beyond
-what both parsers take, a line beyond the limit, a missing field, a field that is not text, a lone surrogate.
-orjson parses first (strict on numbers, surrogates and UTF-8), the standard library then looks for repeated keys,
-which orjson does not report. Integers of any size are accepted in fields that are not read.
+line and field: bytes that are not UTF-8, broken JSON, NaN, infinities and numbers beyond a double, a key that
+occurs twice, nesting beyond what both parsers take, a line beyond the limit, a missing field, a field that is not
+text, a lone surrogate. orjson parses first (strict on numbers, surrogates and UTF-8), the standard library then
+looks for repeated keys, which orjson does not report.
 """
 
 from __future__ import annotations

@@ -16,9 +16,10 @@ from typing import Any
 from codex_core.contracts import Emit
 from codex_core.data import texts, tokenizer_store, tokens
 from codex_core.data.components import Components, Found, find
-from codex_core.data.intake import Policy, Source, TextsPlan
+from codex_core.data.intake import Policy, TextsPlan
 from codex_core.data.packing import PACKINGS
 from codex_core.data.prepared import Prepared, assemble, open_prepared
+from codex_core.data.sources import Source
 from codex_core.data.splits import SPLITS, splitter
 from codex_core.data.store import Stored, folder_of, obtain
 from codex_core.errors import UsageError

@@ -1,8 +1,7 @@
 """Stage one of preparing: the kept documents of a plan, stored by split.
 
 Decisions: one column per field, texts of turns back to back; source names are numbered in a file of their own.
-Redaction happens before anything is stored: the store never holds what the policy took out. Sources are compared
-with their identity again after reading, so that a file that changes meanwhile is an error and not a mixture.
+Redaction happens before anything is stored: the store never holds what the policy took out.
 """
 
 from __future__ import annotations
@@ -13,19 +12,16 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from codex_core.canonical import digest_of, readable_json
+from codex_core.canonical import readable_json
 from codex_core.contracts import Emit
 from codex_core.data.columns import U64, ColumnWriter, TextColumn, TextColumnWriter, read_column, writing
-from codex_core.data.intake import Intake, Source, TextsPlan
+from codex_core.data.intake import Intake, TextsPlan
+from codex_core.data.sources import Source
 from codex_core.data.splits import SPLITS
-from codex_core.errors import InputError
-from codex_core.events import ProgressMade
 from codex_core.files import OS_FILES, Files
 from codex_core.records import Record, Turn
 
 FORMAT = "codex-texts/1"
-
-_PROGRESS_ROWS = 1000
 
 
 class SplitWriter:
@@ -76,16 +72,9 @@ def write_texts(folder: Path, plan: TextsPlan, *, on_event: Emit, files: Files =
             split: stack.enter_context(SplitWriter(folder, split, roles=roles, files=files))
             for split in SPLITS
         }
-        for number, source, record in _checked_records(plan.sources):
-            admitted = intake.admit(record)
-            if admitted is not None:
-                split, kept = admitted
-                key = (number, kept.source[0])
-                writers[split].append(kept, name_number=names.setdefault(key, len(names)))
-            if intake.num_read % _PROGRESS_ROWS == 0:
-                on_event(ProgressMade(phase="read", done=intake.num_read, detail=source.id))
-    _refuse_empty(intake, writers)
-    on_event(ProgressMade(phase="read", done=intake.num_read, total=intake.num_read))
+        for number, split, record in intake.admitted(on_event):
+            name = names.setdefault((number, record.source[0]), len(names))
+            writers[split].append(record, name_number=name)
     splits = {
         split: {"documents": writer.num_documents, "bytes": writer.num_bytes}
         for split, writer in writers.items()
@@ -100,7 +89,7 @@ def write_texts(folder: Path, plan: TextsPlan, *, on_event: Emit, files: Files =
         "corpus": {
             "digest": "sha256:" + intake.corpus.hexdigest(),
             "bytes": sum(writer.num_bytes for writer in writers.values()),
-            "documents": intake.num_kept,
+            "documents": intake.kept.total(),
             "python": _python(plan.sources),
         },
     }
@@ -148,56 +137,6 @@ class TurnTexts:
 
     def __iter__(self) -> Iterator[str]:
         return (turn.text for record in self._shard for turn in record.turns)
-
-
-def _checked_records(sources: Sequence[Source]) -> Iterator[tuple[int, Source, Record]]:
-    """All records; raises `InputError` for text that is not Unicode and for inputs that change meanwhile."""
-    for number, source in enumerate(sources):
-        for record in source.dataset.records():
-            for text in (record.id, record.group or "", *(turn.text for turn in record.turns)):
-                _refuse_surrogates(text, record)
-            yield number, source, record
-        if digest_of(source.dataset.identity()) != digest_of(source.identity):
-            raise InputError(
-                code="DAT-010",
-                what="the input changed while it was read",
-                where=f"data.sources[{number}] ({source.id})",
-                fix="run the command again when nothing writes to the input",
-            )
-
-
-def _refuse_surrogates(text: str, record: Record) -> None:
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        raise InputError(
-            code="DAT-003",
-            what="expected Unicode text, found a lone surrogate",
-            where="{}:{}".format(*record.source),
-            why=f"U+{ord(text[error.start]):04X} at character {error.start} of {record.id!r}",
-            fix="repair the row: no UTF-8 file can hold this character",
-        ) from None
-
-
-def _refuse_empty(intake: Intake, writers: Mapping[str, SplitWriter]) -> None:
-    where = ", ".join(f"data.sources[{i}] ({source.id})" for i, source in enumerate(intake.plan.sources))
-    if intake.num_kept == 0:
-        dropped = ", ".join(f"{count} {reason}" for reason, count in sorted(intake.dropped.items()))
-        raise InputError(
-            code="DAT-002",
-            what="the dataset is empty",
-            where=where,
-            why=f"{intake.num_read} rows were read, none was kept" + (f": {dropped}" if dropped else ""),
-            fix="check the source, its options and the safety policy",
-        )
-    if writers["train"].num_documents == 0:
-        raise InputError(
-            code="DAT-007",
-            what="the training split is empty",
-            where=where,
-            why=f"{intake.num_kept} documents were kept, and their groups or texts fell into other splits",
-            fix="add documents, change data.split_seed, or set data.split=[1,0,0]",
-        )
 
 
 def _python(sources: Sequence[Source]) -> str | None:

@@ -1,0 +1,87 @@
+"""What preparing a plan would give, without storing anything.
+
+Decisions: documents and bytes are counted exactly, after duplicates and safety; tokens and rows are estimated from
+the documents with the smallest text hashes, a sample that does not depend on the order of rows. A tokenizer that
+would be learned is learned from one half of the sample and measured on the other. Every estimated field is named.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import heapq
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import attrs
+
+from codex_core.contracts import Emit, Tokenizer
+from codex_core.data.components import Components, Found, find
+from codex_core.data.intake import Intake
+from codex_core.data.prepare import ignore, texts_plan
+from codex_core.data.splits import SPLITS
+from codex_core.lock import Plan
+from codex_core.records import Record
+
+
+@attrs.frozen(kw_only=True)
+class SplitEstimate:
+    """A split: documents and bytes as counted, tokens and rows as estimated."""
+
+    documents: int
+    bytes: int
+    tokens: int
+    rows: int
+
+
+@attrs.frozen(kw_only=True)
+class DataEstimate:
+    """The splits, how many documents the estimated fields were derived from, and which fields those are."""
+
+    splits: Mapping[str, SplitEstimate]
+    vocab_size: int
+    num_sampled: int
+    estimated: tuple[str, ...] = ("tokens", "rows", "vocab_size")
+
+
+def estimate(
+    plan: Plan, *, registry: Components, num_sampled: int = 400, on_event: Emit = ignore
+) -> DataEstimate:
+    """Count the documents of a plan and estimate its tokens; raises what `prepare` raises for bad inputs."""
+    found = find(plan.choices["tokenizer"], plan, registry=registry)
+    intake = Intake(texts_plan(plan, registry=registry))
+    num_bytes: Counter[str] = Counter()
+    sample: list[tuple[bytes, int, Record]] = []
+    for _, split, record in intake.admitted(on_event):
+        num_bytes[split] += _size(record)
+        _keep(sample, record, number=intake.num_read, most=num_sampled)
+    records = [record for _, _, record in sorted(sample, key=lambda kept: kept[:2])]
+    tokenizer, measured = _measure(found, records, seed=plan.seeds["tokenizer"])
+    per_byte = sum(len(tokenizer.render(record).ids) for record in measured) / sum(map(_size, measured))
+    splits = {}
+    for split in SPLITS:
+        documents, tokens = intake.kept[split], round(num_bytes[split] * per_byte)
+        rows = -(-max(0, tokens - documents) // plan.seq_len)  # a document of n ids gives n - 1 pairs
+        splits[split] = SplitEstimate(documents=documents, bytes=num_bytes[split], tokens=tokens, rows=rows)
+    return DataEstimate(splits=splits, vocab_size=tokenizer.vocab_size, num_sampled=len(measured))
+
+
+def _keep(sample: list[tuple[bytes, int, Record]], record: Record, *, number: int, most: int) -> None:
+    """Keep the `most` records with the smallest hashes, as a heap of the largest (hashes are inverted)."""
+    digest = hashlib.sha256(record.text.encode()).digest()
+    heapq.heappush(sample, (bytes(255 - byte for byte in digest), number, record))
+    if len(sample) > most:
+        heapq.heappop(sample)
+
+
+def _measure(found: Found, sample: Sequence[Record], *, seed: int) -> tuple[Tokenizer, Sequence[Record]]:
+    """A tokenizer, and the records to measure it on: not those that it was learned from, if others exist."""
+    folder = getattr(found.options, "path", None)
+    if folder is not None:
+        return found.target.load(Path(folder)), sample
+    texts = [turn.text for record in sample[::2] for turn in record.turns]
+    return found.target.train(texts, found.options, seed=seed), sample[1::2] or sample
+
+
+def _size(record: Record) -> int:
+    return sum(len(turn.text.encode()) for turn in record.turns)
