@@ -9,7 +9,7 @@ same as the file it came from.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,7 +34,7 @@ from codex_core.sections import (
     RunSection,
     TelemetrySection,
 )
-from codex_core.structuring import Mistake, placed, plain_values, structure, together
+from codex_core.structuring import Mistake, flat, placed, plain_values, structure, together
 from codex_core.yamlout import write
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ class RunConfig:
     @property
     def origins(self) -> dict[str, str]:
         """Where each value of `as_dict` came from, by dotted path: `run.yaml:7`, `override ...` or `default`."""
-        return {path: _origin(path, self.written) for path in _leaves(self.as_dict())}
+        return {path: _origin(path, self.written) for path in flat(self.as_dict())}
 
 
 def load(
@@ -235,15 +235,3 @@ def _origin(path: str, written: Mapping[str, str]) -> str:
         holder != path and holder in written and not any(key.startswith(f"{holder}.") for key in written)
     )
     return written[holder] if is_short else "default"
-
-
-def _leaves(value: Any, path: str = "") -> Iterator[str]:
-    """Dotted paths of all values that hold no mapping; a list of scalars is one value."""
-    if isinstance(value, Mapping) and value:
-        for key, item in value.items():
-            yield from _leaves(item, dotted(path, key))
-    elif isinstance(value, list) and any(isinstance(item, Mapping | list) for item in value):
-        for index, item in enumerate(value):
-            yield from _leaves(item, f"{path}[{index}]")
-    else:
-        yield path

@@ -33,7 +33,7 @@ def read_layers(path: Path, find_presets: FindPresets) -> Node:
 
 def read_preset(name: str, find_presets: FindPresets) -> Node:
     """A named preset over everything that it extends; raises `ConfigError` with the names that exist."""
-    return read_layers(_preset_path(name, "command line", find_presets()), find_presets)
+    return read_layers(preset_path(name, where="command line", presets=find_presets()), find_presets)
 
 
 def installed_presets() -> dict[str, Path]:
@@ -95,10 +95,11 @@ def _base_path(base: Node, path: Path, find_presets: FindPresets) -> Path:
         raise _bad_extends(base.origin, "it holds one text: the name of a preset, or a file")
     if "/" in base.value or base.value.endswith((".yaml", ".yml")):
         return path.parent / base.value
-    return _preset_path(base.value, f"{base.origin}, extends", find_presets())
+    return preset_path(base.value, where=f"{base.origin}, extends", presets=find_presets())
 
 
-def _preset_path(name: str, where: str, presets: Mapping[str, Path]) -> Path:
+def preset_path(name: str, *, where: str, presets: Mapping[str, Path]) -> Path:
+    """The file of a preset; raises `ConfigError` with near names and all names."""
     if name in presets:
         return presets[name]
     known = f"installed presets: {', '.join(sorted(presets)) or 'none'}"

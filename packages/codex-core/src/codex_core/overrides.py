@@ -152,7 +152,7 @@ def _steps(path: str, text: str) -> Steps:
         name, index, double, single = match.groups()
         steps.append(int(index) if index is not None else name or double or single)
         position = match.end()
-    if not steps or isinstance(steps[0], int):
+    if not steps or isinstance(steps[0], int) or path.startswith("."):
         raise _unreadable(text, "no name before the value")
     return tuple(steps)
 

@@ -122,6 +122,22 @@ def plain_values(value: Any) -> Any:
     return value.as_posix() if isinstance(value, Path) else value
 
 
+def flat(values: Any, path: str = "") -> dict[str, Any]:
+    """Plain values by dotted path; a list of scalars is one value, and so is an empty mapping.
+
+    >>> flat({"run": {"seed": 1}, "writers": [{"name": "csv"}]})
+    {'run.seed': 1, 'writers[0].name': 'csv'}
+    """
+    steps: list[tuple[str, Any]] = []
+    if isinstance(values, Mapping):
+        steps = [(dotted(path, key), item) for key, item in values.items()]
+    elif isinstance(values, list) and any(isinstance(item, Mapping | list) for item in values):
+        steps = [(f"{path}[{index}]", item) for index, item in enumerate(values)]
+    if not steps:
+        return {path: values}
+    return {name: value for step, item in steps for name, value in flat(item, step).items()}
+
+
 def init_fields(cls: type) -> tuple[attrs.Attribute[Any], ...]:
     """The fields of an options class that a configuration may set, with types resolved."""
     attrs.resolve_types(cls)
@@ -145,6 +161,8 @@ def type_words(type_: Any) -> str:
     ('a list (each a number)', 'a whole number or null')
     """
     origin, arguments = get_origin(type_), get_args(type_)
+    if type_ in _WORDS:
+        return _WORDS[type_]
     if _is_union(type_):
         return " or ".join(map(type_words, arguments))
     if origin is Literal:
@@ -155,7 +173,7 @@ def type_words(type_: Any) -> str:
         return f"a list (each {type_words(arguments[0])})" if arguments else "a list"
     if _is_mapping(type_) or attrs.has(type_):
         return "a mapping"
-    return _WORDS.get(type_) or str(getattr(type_, "__name__", type_))
+    return str(getattr(type_, "__name__", type_))
 
 
 def _mistakes(error: BaseException, path: str) -> Iterator[Mistake]:

@@ -38,10 +38,10 @@ def _block(value: Any) -> Iterator[str]:
                 yield f"{_quoted(key)}:"
                 yield from (f"  {line}" for line in _block(item))
             else:
-                yield f"{_quoted(key)}: {_flow(item)}"
+                yield f"{_quoted(key)}: {flow(item)}"
         return
     for item in value:
-        for index, line in enumerate(_block(item) if _is_block(item) else [_flow(item)]):
+        for index, line in enumerate(_block(item) if _is_block(item) else [flow(item)]):
             yield f"- {line}" if index == 0 else f"  {line}"
 
 
@@ -51,12 +51,16 @@ def _is_block(value: Any) -> bool:
     return isinstance(value, list | tuple) and any(isinstance(item, Mapping | list | tuple) for item in value)
 
 
-def _flow(value: Any) -> str:
+def flow(value: Any) -> str:
+    """A value on one line.
+
+    >>> flow({"a": [1, "b: c"]})
+    '{a: [1, "b: c"]}'
+    """
     if isinstance(value, Mapping):
-        assert not value, "mappings that hold something are written as blocks"
-        return "{}"
+        return f"{{{', '.join(f'{_quoted(key)}: {flow(item)}' for key, item in value.items())}}}"
     if isinstance(value, list | tuple):
-        return f"[{', '.join(map(_flow, value))}]"
+        return f"[{', '.join(map(flow, value))}]"
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
     return _quoted(value) if isinstance(value, str) else repr(value)
