@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from codex_core.cli.config_doc import reference_page
 from codex_core.errors import CATALOGUE, EXIT_MEANINGS, error_anchor
 
 REFERENCE = Path(__file__).resolve().parent.parent / "docs" / "reference"
@@ -42,7 +43,7 @@ def errors_page() -> str:
     return "\n".join(lines).rstrip() + "\n"
 
 
-PAGES = {"errors.md": errors_page}
+PAGES = {"config.md": reference_page, "errors.md": errors_page}
 
 
 def main(arguments: list[str]) -> int:

@@ -40,7 +40,7 @@ from codex_core.yamlout import write
 if TYPE_CHECKING:
     from codex_core.registry import Registry
 
-__all__ = ["ComponentChoice", "RunConfig", "from_mapping", "load", "resolved_with"]
+__all__ = ["ComponentChoice", "RunConfig", "from_mapping", "load", "plugins_of", "resolved_with"]
 
 
 def _internal(factory: Any) -> Any:
@@ -109,29 +109,29 @@ def load(
     `seed` is the command line's `--seed`, the last override. Raises `InputError` when a file cannot be read, and
     `ConfigError` (or what the registry raises for an unknown name) with all mistakes otherwise.
     """
-    if path is not None and preset is not None:
-        why = f"{path} and the preset {preset!r} were both given"
-        raise ConfigError(
-            code="CFG-010",
-            what="a run has one configuration",
-            why=why,
-            fix=f"write `extends: {preset}` into {path}",
-        )
-    if path is not None:
-        root = layers.read_layers(path, find_presets)
-    elif preset is not None:
-        root = layers.read_preset(preset, find_presets)
-    else:
-        root = Node({}, "command line")
-    changes, mistakes = _read_overrides(overrides)
-    if seed is not None:
-        changes.append(Override("set", ("run", "seed"), seed, f"run.seed={seed}"))
-    root, misplaced = apply(root, changes, lists=_list_defaults())
+    root, changes, mistakes = _read(path, overrides, preset=preset, seed=seed, find_presets=find_presets)
     config, errors = _assemble(plain(root), origins(root), registry=registry)
-    if all_errors := [*mistakes, *misplaced, *errors]:
+    if all_errors := [*mistakes, *errors]:
         raise together(all_errors)
     assert config is not None
     return attrs.evolve(config, overrides=tuple(change.text for change in changes))
+
+
+def plugins_of(
+    path: Path | None,
+    overrides: Sequence[str] = (),
+    *,
+    preset: str | None = None,
+    find_presets: layers.FindPresets = layers.installed_presets,
+) -> PluginsSection:
+    """The `plugins` section alone, for whoever opens the registry that the rest is checked with.
+
+    Mistakes are left to `load`, which reports all of them; a section that cannot be read counts as not written.
+    """
+    root, _, _ = _read(path, overrides, preset=preset, seed=None, find_presets=find_presets)
+    values = plain(root)
+    section, _ = structure(PluginsSection, values.get("plugins") or {} if isinstance(values, dict) else {})
+    return section or PluginsSection()
 
 
 def from_mapping(values: Mapping[str, Any], *, source: str, registry: Registry | None = None) -> RunConfig:
@@ -200,6 +200,36 @@ def _resolve_all(
                 placed(error, error.where or f"{_place(dotted(section, 'name'), places)}, {section}")
             )
     return found, mistakes, errors
+
+
+def _read(
+    path: Path | None,
+    overrides: Sequence[str],
+    *,
+    preset: str | None,
+    seed: int | None,
+    find_presets: layers.FindPresets,
+) -> tuple[Node, list[Override], list[CodexError]]:
+    """What is written once everything is laid over each other, the changes made, and those that could not be made."""
+    if path is not None and preset is not None:
+        why = f"{path} and the preset {preset!r} were both given"
+        raise ConfigError(
+            code="CFG-010",
+            what="a run has one configuration",
+            why=why,
+            fix=f"write `extends: {preset}` into {path}",
+        )
+    if path is not None:
+        root = layers.read_layers(path, find_presets)
+    elif preset is not None:
+        root = layers.read_preset(preset, find_presets)
+    else:
+        root = Node({}, "command line")
+    changes, mistakes = _read_overrides(overrides)
+    if seed is not None:
+        changes.append(Override("set", ("run", "seed"), seed, f"run.seed={seed}"))
+    root, misplaced = apply(root, changes, lists=_list_defaults())
+    return root, changes, [*mistakes, *misplaced]
 
 
 def _read_overrides(texts: Sequence[str]) -> tuple[list[Override], list[CodexError]]:

@@ -8,7 +8,6 @@ from typing import Any
 
 import click
 
-from codex_core import config as configs
 from codex_core import plan
 from codex_core.canonical import readable_json
 from codex_core.cli.config_doc import explain as explained
@@ -53,7 +52,7 @@ def show(session: Session, file: Path, overrides: Sequence[str], origin: bool, a
       codex config show run.yaml
       codex config show run.yaml trainer.lr=1e-4 --origin
     """
-    loaded = configs.load(file, overrides, registry=session.registry)
+    loaded = session.configuration(file, overrides)
     if as_json:
         found = {"config": loaded.as_dict(), "hash": loaded.hash(), "origins": loaded.origins}
         print_json("codex-config/1", found)
@@ -77,7 +76,7 @@ def validate(session: Session, file: Path, overrides: Sequence[str], as_json: bo
       codex config validate run.yaml
       codex config validate run.yaml data.seq_len=512
     """
-    loaded = configs.load(file, overrides, registry=session.registry)
+    loaded = session.configuration(file, overrides)
     # A reason stands in for the flag: whether safety may be off is asked when something is run.
     is_off = loaded.safety is not None and loaded.safety.name == "none"
     asked = plan.make(loaded, session.registry, bypass_reason="validation" if is_off else None)
@@ -133,7 +132,7 @@ def diff(session: Session, first: Path, second: Path, as_json: bool) -> int:
     Examples:
       codex config diff a.yaml b.yaml
     """
-    one, other = (configs.load(path, registry=session.registry) for path in (first, second))
+    one, other = (session.configuration(path) for path in (first, second))
     changes = _changes(one, other)
     if as_json:
         fields = [{"key": key, "first": before, "second": after} for key, before, after in changes]

@@ -13,6 +13,7 @@ from codex_core.errors import UsageError
 from codex_core.places import Places, find_places
 
 if TYPE_CHECKING:
+    from codex_core.config import RunConfig
     from codex_core.registry import Registry
 
 
@@ -75,6 +76,27 @@ class Session:
         from codex_core.selection import Selection
 
         return Registry.open(places=self.places, selection=Selection.from_environment(off=self.flags.left_out()))
+
+    def configuration(
+        self,
+        path: Path | None,
+        overrides: Sequence[str] = (),
+        *,
+        preset: str | None = None,
+        seed: int | None = None,
+    ) -> RunConfig:
+        """A checked configuration with names resolved; from here on the registry follows its `plugins` section."""
+        from codex_core import config
+        from codex_core.registry import Registry
+        from codex_core.selection import Selection
+
+        plugins = config.plugins_of(path, overrides, preset=preset)
+        if plugins.only is not None or plugins.off or plugins.pins:
+            selection = Selection.from_environment(
+                flags=self.flags.plugins, only=plugins.only, off=plugins.off, pins=plugins.pins
+            )
+            self.registry = Registry.open(places=self.places, selection=selection)
+        return config.load(path, overrides, registry=self.registry, preset=preset, seed=seed)
 
     def plugin_commands(self) -> dict[str, str]:
         """Usable command groups of plugins: name -> summary."""

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from codex_core import config, execute, plan, project_journal
+from codex_core import execute, plan, project_journal
 from codex_core.cli.output import say
 from codex_core.cli.progress import Display
 from codex_core.cli.session import Session
@@ -40,7 +40,7 @@ def make_plan(
     bypass_safety: str | None = None,
 ) -> Plan:
     """Load a configuration and resolve its names; raises with every mistake at once."""
-    loaded = config.load(path, overrides, registry=session.registry, preset=preset, seed=seed)
+    loaded = session.configuration(path, overrides, preset=preset, seed=seed)
     return plan.make(loaded, session.registry, bypass_reason=bypass_safety)
 
 
