@@ -74,9 +74,8 @@ def uv_variables(environ: Mapping[str, str], settings: Mapping[str, list[str]]) 
 def _index_variables(settings: Mapping[str, list[str]]) -> dict[str, str]:
     told: dict[str, str] = {}
     if settings.get("no-index", ["0"])[0].lower() in {"1", "true", "yes", "on"}:
-        return {
-            "UV_OFFLINE": "1"
-        }  # uv has no variable of this meaning; folders of wheels are read all the same
+        # uv has no variable of this meaning; this one leaves folders of wheels readable.
+        return {"UV_OFFLINE": "1"}
     if "index-url" in settings:
         told["UV_DEFAULT_INDEX"] = settings["index-url"][0]
     if "extra-index-url" in settings:

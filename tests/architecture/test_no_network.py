@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -34,6 +35,18 @@ def test_cut_off_means_no_interface(cut_off: list[str]) -> None:
 
     assert done.returncode == 1
     assert "Network is unreachable" in done.stderr or "Cannot assign requested address" in done.stderr
+
+
+@pytest.mark.slow
+def test_main_job_runs_without_a_network(cut_off: list[str], tmp_path: Path) -> None:
+    """The whole demo, native libraries included, works where a packet has nowhere to go."""
+    pytest.importorskip("codex_models")
+    command = [*cut_off, sys.executable, "-m", "codex_core", "demo", "--preset", "tiny"]
+
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+
+    assert done.returncode == 0, done.stderr
+    assert "bits/byte" in done.stdout
 
 
 @pytest.mark.proof
