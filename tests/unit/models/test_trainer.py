@@ -46,9 +46,10 @@ def test_resumed_run_equals_unbroken_run(tmp_path, at):
     assert resumed.result == unbroken.result
 
 
-def test_bf16_run_resumes_bit_for_bit(tmp_path):
-    """bf16 arithmetic over fp32 weights resumes as exactly as fp32 does."""
-    options = options_for(precision="bf16")
+@pytest.mark.parametrize("changes", [{"precision": "bf16"}, {"optimizer": "muon"}], ids=str)
+def test_bf16_and_muon_resume_bit_for_bit(tmp_path, changes):
+    """bf16 arithmetic over fp32 weights, and Muon's momentum, resume as exactly as fp32 and AdamW do."""
+    options = options_for(**changes)
     unbroken = train(tmp_path / "whole", options=options, save_at=frozenset({5, 8}))
     resumed = train(
         tmp_path / "rest", options=options, save_at=frozenset({8}), parent=unbroken.checkpoints.saved[5]
@@ -97,10 +98,12 @@ def test_logged_loss_is_the_mean_over_supervised_tokens_of_the_interval(tmp_path
         assert third[last][0] == last * 4 * 9
 
 
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
-def test_loss_falls_from_ln_v(tmp_path, precision):
-    """An untrained model starts at ln(V) and learns the counting language in either precision."""
-    trained = train(tmp_path, steps=60, log_every=1, options=options_for(precision=precision, lr=3e-2))
+def test_loss_falls_from_ln_v(tmp_path, precision, optimizer):
+    """An untrained model starts at ln(V) and learns the counting language, in either precision."""
+    options = options_for(precision=precision, optimizer=optimizer, lr=3e-2, muon_lr=3e-2)
+    trained = train(tmp_path, steps=60, log_every=1, options=options)
     losses = [event.metrics["loss"] for event in trained.of_kind("step")]
     assert losses[0] == pytest.approx(math.log(VOCAB_SIZE), rel=0.02)
     assert losses[-1] < 0.5 * losses[0]

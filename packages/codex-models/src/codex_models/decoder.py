@@ -124,6 +124,12 @@ class Decoder(nn.Module):
             x_BTD = block(x_BTD, rotation, mask, None if caches is None else caches[index])
         return unit_rms(x_BTD, options.norm_eps) * self.norm_gain.to(dtype)
 
+    def hidden_matrices(self) -> dict[str, int]:
+        """Names of the matrices inside blocks, and how many matrices each of them holds, stacked by rows."""
+        stacked = {"attention_in.weight": 3, "ffn_in.weight": 2}
+        names = [name for name, parameter in self.blocks.named_parameters("blocks") if parameter.dim() > 1]
+        return {name: stacked.get(name.split(".", 2)[2], 1) for name in names}
+
     def set_noise(self, generator: torch.Generator | None) -> None:
         """Draw dropout masks from `generator` from now on."""
         for module in self.modules():

@@ -1,7 +1,8 @@
-"""AdamW over named parameters, and its state as named tensors.
+"""The optimizer over named parameters, and its state as named tensors.
 
-Decisions: weight decay on matrices only (gains and other vectors are left alone); one fused update; state is
-saved by parameter name, never by position.
+Decisions: AdamW for everything, or Muon for the matrices inside blocks and AdamW for the rest; weight decay on
+matrices only (gains and other vectors are left alone); one fused AdamW update; state is saved by parameter name,
+never by position.
 """
 
 from __future__ import annotations
@@ -10,25 +11,36 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from codex_models.decoder import Decoder
+from codex_models.muon import Muon
 from codex_models.options import TorchTrainerOptions
 from codex_models.state import read_tensors, require_same_shapes
 
 _MOMENTS = ("exp_avg", "exp_avg_sq")
 
 
-class NamedAdamW:
-    """Fused AdamW whose state has names."""
+class NamedOptimizer:
+    """AdamW, with Muon beside it where the options say so."""
 
-    def __init__(self, model: nn.Module, options: TorchTrainerOptions) -> None:
+    def __init__(self, model: Decoder, options: TorchTrainerOptions) -> None:
         self.parameters = dict(model.named_parameters())
-        matrices = [parameter for parameter in self.parameters.values() if parameter.dim() > 1]
-        vectors = [parameter for parameter in self.parameters.values() if parameter.dim() <= 1]
+        parts = model.hidden_matrices() if options.optimizer == "muon" else {}
+        self._muon_ratio = options.muon_lr / options.lr if options.lr else 0.0
+        self._muon = Muon(
+            {name: self.parameters[name] for name in parts},
+            parts=parts,
+            momentum=options.muon_momentum,
+            weight_decay=options.weight_decay,
+            dtype=model.compute_dtype,
+        )
+        self._others = {name: value for name, value in self.parameters.items() if name not in parts}
+        others = list(self._others.values())
         self._adamw = torch.optim.AdamW(
             [
-                {"params": matrices, "weight_decay": options.weight_decay},
-                {"params": vectors, "weight_decay": 0.0},
+                {"params": [p for p in others if p.dim() > 1], "weight_decay": options.weight_decay},
+                {"params": [p for p in others if p.dim() <= 1], "weight_decay": 0.0},
             ],
             lr=options.lr,
             betas=(options.beta1, options.beta2),
@@ -37,18 +49,20 @@ class NamedAdamW:
         )
 
     def step(self, lr: float) -> None:
-        """Apply the gradients with learning rate `lr` and forget them."""
+        """Apply the gradients with learning rate `lr` (Muon's in its own proportion) and forget them."""
         for group in self._adamw.param_groups:
             group["lr"] = lr
+        self._muon.step(lr * self._muon_ratio)
         self._adamw.step()
-        self._adamw.zero_grad(set_to_none=True)
+        self.discard_gradients()
 
     def discard_gradients(self) -> None:
         """Forget the gradients without applying them."""
-        self._adamw.zero_grad(set_to_none=True)
+        for parameter in self.parameters.values():
+            parameter.grad = None
 
     def clip(self, limit: float | None) -> float:
-        """Norm of all gradients before clipping; they are scaled to at most `limit` when it is finite."""
+        """Norm of all gradients before clipping; they are scaled to at most `limit` when one is given."""
         gradients = [parameter.grad for parameter in self.parameters.values() if parameter.grad is not None]
         norm = torch.nn.utils.get_total_norm(gradients)
         if limit is not None:
@@ -56,26 +70,25 @@ class NamedAdamW:
         return float(norm)
 
     def tensors(self) -> dict[str, Tensor]:
-        """Moments and step counts by name; empty before the first step."""
-        return {
-            f"{kind}.{name}": self._adamw.state[parameter][kind]
-            for name, parameter in self.parameters.items()
+        """Moments, momentum and step counts by name, as they are after at least one step."""
+        state = self._adamw.state
+        return self._muon.tensors() | {
+            f"{kind}.{name}": state[parameter][kind]
+            for name, parameter in self._others.items()
             for kind in (*_MOMENTS, "step")
-            if parameter in self._adamw.state
         }
 
     def load(self, path: Path) -> None:
         """Continue from a file of `tensors()`; raises `ArtefactError` when it belongs to another model."""
         found = read_tensors(path)
         require_same_shapes(path, found, self._expected())
-        for name, parameter in self.parameters.items():
-            held = {kind: found[f"{kind}.{name}"].to(parameter.device) for kind in _MOMENTS}
-            self._adamw.state[parameter] = {"step": found[f"step.{name}"].to(parameter.device), **held}
+        self._muon.load(found)
+        for name, parameter in self._others.items():
+            held = {kind: found[f"{kind}.{name}"].to(parameter.device) for kind in (*_MOMENTS, "step")}
+            self._adamw.state[parameter] = held
 
     def _expected(self) -> Mapping[str, Tensor]:
         moments = {
-            f"{kind}.{name}": parameter.detach()
-            for name, parameter in self.parameters.items()
-            for kind in _MOMENTS
+            f"{kind}.{name}": value.detach() for name, value in self._others.items() for kind in _MOMENTS
         }
-        return moments | {f"step.{name}": torch.zeros(()) for name in self.parameters}
+        return self._muon.tensors() | moments | {f"step.{name}": torch.zeros(()) for name in self._others}

@@ -19,7 +19,7 @@ from codex_core.errors import ArtefactError, ConfigError
 from codex_core.lock import Lock
 from codex_models.decoder import Decoder
 from codex_models.events import TrainingPrepared
-from codex_models.optimizer import NamedAdamW
+from codex_models.optimizer import NamedOptimizer
 from codex_models.options import TorchTrainerOptions
 from codex_models.precision import device_for, dtype_name, training_dtype
 from codex_models.state import description_writer, load_tensors, named_tensors, tensor_writer
@@ -45,7 +45,7 @@ class Training:
     """A model, its optimizer, and how far they are; `loss_sum` and `loss_tokens` belong to the open interval."""
 
     model: Decoder
-    optimizer: NamedAdamW
+    optimizer: NamedOptimizer
     options: TorchTrainerOptions
     device: torch.device
     noise: torch.Generator
@@ -105,7 +105,7 @@ def begin(
     model.to(device)
     training = Training(
         model=model,
-        optimizer=NamedAdamW(model, options),
+        optimizer=NamedOptimizer(model, options),
         options=options,
         device=device,
         noise=torch.Generator(device),
