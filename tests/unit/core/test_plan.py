@@ -273,8 +273,9 @@ def test_switching_an_installed_policy_off_takes_a_word_on_the_command_line(regi
         with pytest.raises(PolicyError) as caught:
             planned(full, bypass_reason=reason)
         assert caught.value.code == "PLN-004" and "--bypass-safety" in caught.value.fix
-    choice = planned(full, bypass_reason="public data").choices["safety"]
-    assert choice.options == {"reason": "a test", "bypass_reason": "public data"}
+    made = planned(full, bypass_reason="public data")
+    assert made.choices["safety"].options == {"reason": "a test", "bypass_reason": "public data"}
+    assert "off: a test (bypassed: public data)" in plan.describe_plan(made)
 
 
 def test_a_bypass_that_bypasses_nothing_is_refused(registry):

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from codex_core.lock import Choice, Lock, Plan
-from codex_core.sections import NO_SAFETY
+from codex_core.sections import NO_SAFETY, SPLITS
 
 _LABEL_WIDTH = 22
 
@@ -29,7 +29,7 @@ def describe_lock(lock: Lock) -> str:
         ),
         _line("configuration", lock.config_hash),
         *(_line(section, _locked(held)) for section, held in lock.components.items()),
-        *(_line(f"split {name}", _split(held)) for name, held in lock.data["splits"].items()),
+        *(_line(f"split {name}", _split(lock.data["splits"][name])) for name in SPLITS),
         _line("prepared data", lock.data["fingerprint"]),
         _line("vocabulary", f"{lock.vocab_size:,} ids, {lock.data['tokenizer']}"),
         _line("batch", _batch(lock.batch_rows, lock.seq_len)),
@@ -71,7 +71,7 @@ def _plan_head(plan: Plan) -> Iterator[str]:
 def _components(plan: Plan) -> Iterator[str]:
     for section, choice in plan.choices.items():
         if choice.id == NO_SAFETY:
-            yield _line(section, f"off: {choice.options.get('reason', '')}", _source(plan, f"{section}.name"))
+            yield _line(section, _off(choice.options), _source(plan, f"{section}.name"))
             continue
         yield _line(section, _chosen(choice), _source(plan, f"{section}.name"))
         for name, value in choice.options.items():
@@ -99,9 +99,15 @@ def _chosen(choice: Choice) -> str:
 
 def _locked(held: Mapping[str, Any]) -> str:
     if held["id"] == NO_SAFETY:
-        return f"off: {held['options'].get('reason', '')}"
+        return _off(held["options"])
     options = ", ".join(f"{name}={_shown(value)}" for name, value in held["options"].items())
     return f"{held['id']} {held['version'] or ''}".rstrip() + (f" ({options})" if options else "")
+
+
+def _off(options: Mapping[str, Any]) -> str:
+    """Why safety is off: the configuration's reason, and the one from the command line where it was needed."""
+    bypass = options.get("bypass_reason")
+    return f"off: {options.get('reason', '')}{f' (bypassed: {bypass})' if bypass else ''}"
 
 
 def _split(held: Mapping[str, int]) -> str:

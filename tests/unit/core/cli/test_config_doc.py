@@ -1,0 +1,44 @@
+"""The documentation of configuration keys: complete, and as fresh as the classes it is read from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from codex_core import overrides
+from codex_core.cli.config_doc import reference_page, section_fields
+from codex_core.configio import parse
+from codex_core.overrides import apply, parse_override
+
+PAGE = Path(__file__).resolve().parents[4] / "docs" / "reference" / "config.md"
+
+
+def test_the_reference_page_is_fresh():
+    """`docs/reference/config.md` says what the classes say; `python tools/reference.py` writes it anew."""
+    assert PAGE.read_text(encoding="utf-8") == reference_page()
+
+
+def test_every_key_is_documented():
+    """Each key has a sentence, and a default or the word `required`."""
+    for field in section_fields():
+        assert field.doc and len(field.lines()) >= 4, field.path
+        assert f"| `{field.path}` |" in reference_page()
+
+
+def test_the_examples_of_the_override_grammar_run():
+    """Every line of the documented grammar is read and can be made on a configuration that fits it."""
+    block = (overrides.__doc__ or "").split("\n\n")[2]
+    written = "model: other\ntrainer: {warmup: 3}\ndata: {sources: [{name: pydoc}]}\n"
+    examples = [line.strip().split("  ")[0].partition(" set ")[0] for line in block.splitlines()]
+    assert len(examples) == 7
+    for example in examples:
+        text = written.replace("warmup: 3", "") if example.startswith("+trainer") else written
+        _, mistakes = apply(parse(text, source="x"), [parse_override(example)], lists={})
+        assert mistakes == [], example
+
+
+def test_defaults_in_the_page_are_those_of_the_code():
+    """A default is shown as a configuration would write it."""
+    shown = {field.path: field.default for field in section_fields()}
+    assert shown["data.split"] == "[0.9, 0.05, 0.05]"
+    assert shown["checkpoint.every"] == "500 steps"
+    assert shown["data.sources"] is None
