@@ -155,7 +155,7 @@ class RoomRegistry:
         }
         self._rows = {(kind, row.name): row for kind, rows in offered.items() for row in rows}
 
-    def find(self, kind: str, name: str) -> Component:
+    def find(self, kind: str, name: str, *, usable: bool = False) -> Component:
         """The component of a bare name or canonical id."""
         return self._rows[kind, name.rpartition("/")[2]]
 
@@ -174,6 +174,7 @@ def make_plan(
     tokenizer: tuple[str, Mapping[str, Any]] = ("bytes", {}),
     safety: Mapping[str, Any] | None = None,
     seq_len: int = 16,
+    tokenizer_seed: int = TOKENIZER_SEED,
     **data: Any,
 ) -> Plan:
     """A plan that reads `sources` (name, options); `safety` gives the options of `WordsPolicy`."""
@@ -207,7 +208,7 @@ def make_plan(
         exactness="L1",
         threads=1,
         choices={choice.section: choice for choice in choices},
-        seeds={"tokenizer": TOKENIZER_SEED, "data.order": 4},
+        seeds={"tokenizer": tokenizer_seed, "data.order": 4},
         seq_len=seq_len,
         batch_rows=None,
         duration=None,

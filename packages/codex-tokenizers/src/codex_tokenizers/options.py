@@ -23,5 +23,7 @@ class BPEOptions:
     )
     min_frequency: int = option(2, doc="how often a pair must occur to become a token", minimum=1)
     path: str | None = option(
-        None, doc="folder of a saved tokenizer to use as it is, instead of learning one from the text"
+        None,
+        doc="folder of a saved tokenizer to use as it is, instead of learning one from the text",
+        unit="path",
     )

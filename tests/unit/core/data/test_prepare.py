@@ -161,6 +161,17 @@ def test_what_decides_the_bytes_decides_the_fingerprint(tmp_path, rows):
     assert len(set(fingerprints)) == len(fingerprints)
 
 
+def test_what_was_prepared_before_does_not_show(tmp_path, rows):
+    """A set made after one that differs only in the tokenizer's seed equals the one made alone."""
+    source = ("jsonl", {"path": str(rows)})
+    run(tmp_path / "one", make_plan(source, tokenizer_seed=1))
+    after = run(tmp_path / "one", make_plan(source, tokenizer_seed=2))
+    alone = run(tmp_path / "two", make_plan(source, tokenizer_seed=2))
+
+    assert after.manifest_digest == alone.manifest_digest
+    assert open_prepared(after.path).tokenizer_path == after.tokenizer_path
+
+
 def test_splits_are_stable_when_rows_are_added(tmp_path, rows):
     """Documents keep their split when others are added before and after them."""
     before = stored_texts(run(tmp_path, make_plan(("jsonl", {"path": str(rows)}))))

@@ -1,7 +1,7 @@
 """Choices of a plan, imported and built.
 
-Decision: what stands in a configuration as a relative path is read from the folder of that configuration; which
-options are paths, they say themselves (`unit="path"`).
+Decision: a relative path among the options starts at the plan's base path; which options are paths, they say
+themselves (`unit="path"`).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from codex_core.structuring import options_from
 class Components(Protocol):
     """The part of the registry that preparing needs."""
 
-    def find(self, kind: str, name: str) -> Any:
+    def find(self, kind: str, name: str, *, usable: bool = False) -> Any:
         """The row of a usable component; raises when there is none."""
 
     def load(self, row: Any) -> Any:
@@ -41,7 +41,7 @@ class Found:
 def find(choice: Choice, plan: Plan, *, registry: Components) -> Found:
     """The component that a plan chose, with its options as an object and their paths made absolute."""
     name = choice.id or choice.name
-    row = registry.find(choice.kind, name)
+    row = registry.find(choice.kind, name, usable=True)
     cls = registry.options_class(row)
     options: Any = dict(choice.options)
     if cls is not None:

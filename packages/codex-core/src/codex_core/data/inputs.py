@@ -90,5 +90,5 @@ def unreadable(path: Path, error: Exception) -> InputError:
         what="the input does not exist" if missing else "the input cannot be read",
         where=str(path),
         why=getattr(error, "strerror", None) or str(error),
-        fix="check the path; a relative one is read from the folder of the configuration",
+        fix="check the path; a relative one starts at the working directory",
     )

@@ -1,7 +1,7 @@
 """Options of the datasets in this room.
 
-Decision: an option that names a file or folder says `unit="path"`; a relative one is read from the folder of the
-configuration that holds it, and never becomes part of what is stored.
+Decision: an option that names a file or folder says `unit="path"`; a relative one starts at the
+plan's base path, and no path becomes part of what is stored.
 """
 
 from __future__ import annotations

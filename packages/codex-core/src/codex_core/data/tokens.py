@@ -51,6 +51,7 @@ class TokensPlan:
             "stage": f"tokens/{STAGE_VERSION}",
             "texts": self.texts.manifest["fingerprint"],
             "tokenizer": self.tokenizer.tokenizer.fingerprint(),
+            "tokenizer_folder": self.tokenizer.stored.manifest["fingerprint"],
             "template": None,
             "seq_len": self.seq_len,
             "packing": self.packing,
