@@ -1,0 +1,349 @@
+"""A run from its plan, or a further attempt from its lock.
+
+Decisions: everything that can fail before a step fails before the lock is written, and then the run's folder goes
+again, so that a corrected configuration finds its place free; from the lock on the folder stays, whatever happens.
+A resume reads `lock.json` and never the configuration; a plan given with it may change what is resumable.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+from codex_core import journal, plan, project_journal, resuming, yamlout
+from codex_core.attempt import Attempt
+from codex_core.canonical import canonical_json, readable_json
+from codex_core.checkpoint_files import Checkpoint
+from codex_core.checkpoints import CheckpointStore, Origin, ignore
+from codex_core.clock import Now, utc_now
+from codex_core.contracts import Emit, Evaluate, LanguageModel, Loader, PreparedData
+from codex_core.errors import ArtefactError
+from codex_core.events import EvaluationDone, Event, RunResumed, Warned
+from codex_core.files import OS_FILES, Files
+from codex_core.journal import Journal
+from codex_core.lock import Lock, Plan
+from codex_core.locked import built, loader
+from codex_core.places import Places
+from codex_core.records import FitResult, MetricValue
+from codex_core.resuming import Changes
+from codex_core.runs import RunDir, unwritable
+from codex_core.scrub import Scrubber
+from codex_core.signals import Stop
+
+if TYPE_CHECKING:
+    from codex_core.registry import Registry
+
+EvaluateSplit = Callable[..., Mapping[str, MetricValue]]
+"""`evaluation.runner.evaluate_split(model, prepared, split, *, metrics, max_documents, on_event)`."""
+
+Settle = Callable[..., Lock]
+"""`plan.settle(plan, prepared, *, registry, environment)`."""
+
+
+@attrs.frozen(kw_only=True)
+class Surroundings:
+    """What a run is given by whoever starts it.
+
+    `evaluate` scores a split, `on_event` shows what happens, `stop` says when to stop, `environment` is what
+    `environment.collect` gave (machine, versions, command line), `scrub` takes secrets out.
+    """
+
+    registry: Registry
+    places: Places
+    evaluate: EvaluateSplit
+    on_event: Emit = ignore
+    stop: Stop = attrs.field(factory=Stop)
+    environment: Mapping[str, Any] = attrs.field(factory=dict)
+    scrub: Scrubber = attrs.field(factory=Scrubber)
+    settle: Settle = plan.settle
+    now: Now = utc_now
+    files: Files = OS_FILES
+
+
+@attrs.frozen(kw_only=True)
+class RunResult:
+    """How a run stands after an attempt; `checkpoint` is its newest one, `metrics` the last numbers of training."""
+
+    run: RunDir
+    run_id: str
+    attempt: int
+    status: str
+    reason: str
+    exit_code: int
+    steps: int
+    tokens: int
+    metrics: Mapping[str, float]
+    checkpoint: Path | None
+
+
+@attrs.frozen(kw_only=True)
+class _Work:
+    """One attempt as it is about to begin."""
+
+    run: RunDir
+    lock: Lock
+    prepared: PreparedData
+    around: Surroundings
+    parent: Checkpoint | None = None
+    resumed: RunResumed | None = None
+    history: journal.History = attrs.field(factory=journal.History)
+    noticed: list[Event] = attrs.field(factory=list)
+
+
+def run(
+    asked: Plan,
+    *,
+    around: Surroundings,
+    prepare: Callable[[Plan], PreparedData],
+    run_dir: Path | None = None,
+    tags: Mapping[str, str] | None = None,
+) -> RunResult:
+    """Start a run: claim a folder, prepare the data, settle and write the lock, train.
+
+    What stands in the way before the lock is written is raised and leaves no folder behind.
+    """
+    with _noting_failures(around):
+        plan.require_usable(asked)
+        folder = RunDir.create(
+            around.places, name=asked.name, run_dir=run_dir, tags=tags, now=around.now, files=around.files
+        )
+        with folder.claim():
+            with _discarding(folder):
+                prepared = prepare(asked)
+                lock = _settled(asked, prepared, around)
+                work = _Work(run=folder, lock=lock, prepared=prepared, around=around)
+                opened = _open_books(work)
+            return _attempt(work, opened)
+
+
+def resume(
+    folder: RunDir,
+    *,
+    around: Surroundings,
+    open_data: Callable[[Lock], PreparedData],
+    checkpoint: Path | None = None,
+    asked: Plan | None = None,
+) -> RunResult:
+    """Continue a run in a new attempt, from `checkpoint` or the newest that verifies.
+
+    `open_data` opens the prepared set that a lock names. `asked` is the configuration as it is wanted now.
+    """
+    with _noting_failures(around), folder.claim() as claim:
+        before = folder.lock()
+        prepared = open_data(before)
+        _require_same_data(prepared, before)
+        lock, changes = _settled_again(before, asked, prepared, around)
+        history = journal.read(folder.journal)
+        noticed = resuming.warnings(folder, claim.stale, changes, history)
+        parent = resuming.choose(folder, before, checkpoint, emit=noticed.append)
+        resuming.require_work(folder, lock, parent)
+        resumed = RunResumed(
+            parent="" if parent is None else f"{folder.checkpoints.name}/{parent.path.name}",
+            parent_digest="" if parent is None else parent.digest,
+            step=0 if parent is None else parent.step,
+            changes=dict(changes.asked),
+            summary=resuming.summary(parent, lock, changes),
+        )
+        work = _Work(
+            run=folder,
+            lock=lock,
+            prepared=prepared,
+            around=around,
+            parent=parent,
+            resumed=resumed,
+            history=history,
+            noticed=noticed,
+        )
+        return _attempt(work, _open_books(work))
+
+
+def _attempt(work: _Work, opened: Journal) -> RunResult:
+    """Train from where the work stands, recorded from the first event to the last."""
+    lock, around = work.lock, work.around
+    load = loader(lock, around.registry)
+    with Attempt(
+        run=work.run,
+        lock=lock,
+        registry=around.registry,
+        places=around.places,
+        writers=built(load, lock, "writers"),
+        display=around.on_event,
+        journal=opened,
+        resumed=work.resumed,
+        history=work.history,
+        noticed=work.noticed,
+        scrub=around.scrub,
+        now=around.now,
+        files=around.files,
+    ) as attempt:
+        store = _store(work, attempt)
+        store.clear()
+        chosen = load("trainer")
+        trainer = chosen.target(chosen.options)
+        rows = work.prepared.packed("train", seed=lock.seeds["data.order"])
+        evaluate = _evaluation(work, load, attempt.emit)
+        with around.stop.deferred():
+            fit = trainer.fit(
+                lock,
+                rows,
+                load=load,
+                emit=attempt.emit,
+                checkpoints=store,
+                evaluate=evaluate,
+                should_stop=around.stop,
+            )
+        attempt.finish(fit, signal_number=around.stop.number)
+    return _result(work, attempt, fit, store)
+
+
+def _settled(asked: Plan, prepared: PreparedData, around: Surroundings) -> Lock:
+    """The lock of a plan, without secrets, exactly as `lock.json` will give it back."""
+    lock = around.settle(asked, prepared, registry=around.registry, environment=around.environment)
+    return Lock.from_dict(json.loads(canonical_json(around.scrub(lock.as_dict()))))
+
+
+def _settled_again(
+    before: Lock, asked: Plan | None, prepared: PreparedData, around: Surroundings
+) -> tuple[Lock, Changes]:
+    """The lock of a further attempt and what differs: the one before, unless something was asked to change."""
+    if asked is None:
+        return before, Changes({}, resuming.drift(before, around.environment))
+    after = _settled(asked, prepared, around)
+    registry = around.registry
+    options = registry.options_class(registry.find("trainers", before.components["trainer"]["id"]))
+    changes = resuming.compare(before, after, resumable=resuming.resumable_options(options))
+    return (after if changes.asked else before), changes
+
+
+def _require_same_data(prepared: PreparedData, lock: Lock) -> None:
+    wanted = lock.data.get("manifest_digest")
+    if prepared.manifest_digest != wanted:
+        raise ArtefactError(
+            code="RUN-012",
+            what="the prepared data is not what the run was started with",
+            where=str(prepared.path),
+            why=f"the lock names {wanted}, this is {prepared.manifest_digest}",
+            fix="prepare the same sources again: codex data prepare FILE",
+        )
+
+
+def _open_books(work: _Work) -> Journal:
+    """Write what the attempt stands on and open its journal, the lock last: nothing of this may fail later.
+
+    An environment that cannot be written is only a warning.
+    """
+    run, around, attempt = work.run, work.around, work.history.attempt + 1
+    prepared, environment = work.prepared, {**work.around.environment, "seed": work.lock.seed}
+    data = {
+        "fingerprint": prepared.fingerprint,
+        "manifest_digest": prepared.manifest_digest,
+        "manifest": dict(prepared.manifest),
+    }
+    write = partial(run.replace, attempt=attempt, files=around.files)
+    try:
+        write("config.yaml", yamlout.write(work.lock.config))
+        write("data.json", readable_json(around.scrub(data)))
+        try:
+            write("environment.json", readable_json(around.scrub(environment)))
+        except (OSError, TypeError, ValueError) as error:
+            text = f"environment.json could not be written: {error}"
+            work.noticed.append(Warned(code="RUN-016", text=text))
+        opened = Journal.start(run.journal, after=work.history, now=around.now, files=around.files)
+        write("lock.json", readable_json(work.lock.as_dict()))
+    except OSError as error:
+        raise unwritable(run.path, error) from error
+    return opened
+
+
+def _store(work: _Work, attempt: Attempt) -> CheckpointStore:
+    """The checkpoints of an attempt, with everything that their manifests say."""
+    lock, around, record = work.lock, work.around, work.run.record()
+    origin = Origin(
+        run={"id": record["id"], "name": record["name"], "attempt": attempt.number},
+        config_hash=lock.config_hash,
+        lock_digest=lock.digest(),
+        components={
+            name: dict(lock.components[name])
+            for name in ("model", "tokenizer", "trainer")
+            if name in lock.components
+        },
+        data={name: lock.data.get(name) for name in ("fingerprint", "manifest_digest")},
+        environment=around.scrub(around.environment),
+    )
+    return CheckpointStore(
+        root=work.run.checkpoints,
+        origin=origin,
+        tokenizer_path=work.prepared.tokenizer_path,
+        every=lock.save_every,
+        last=lock.steps,
+        keep_last=int(lock.config.get("checkpoint", {}).get("keep_last", 0)),
+        parent=work.parent,
+        emit=attempt.emit,
+        metrics=attempt.recorder.rows.latest,
+        before_save=attempt.recorder.journal.sync,
+        files=around.files,
+    )
+
+
+def _evaluation(work: _Work, load: Loader, emit: Emit) -> Evaluate:
+    """The function that trainers call at due steps: it scores the live model and records the numbers."""
+    settings = work.lock.config.get("evaluation", {})
+
+    def evaluate(model: LanguageModel, step: int) -> Mapping[str, float]:
+        split = settings.get("split", "validation")
+        values = work.around.evaluate(
+            model,
+            work.prepared,
+            split,
+            metrics=[metric for _, metric in built(load, work.lock, "evaluation.metrics")],
+            max_documents=settings.get("max_documents"),
+            on_event=emit,
+        )
+        numbers = {name: value.value for name, value in values.items()}
+        emit(EvaluationDone(step=step, split=split, metrics=numbers))
+        return numbers
+
+    return evaluate
+
+
+def _result(work: _Work, attempt: Attempt, fit: FitResult, store: CheckpointStore) -> RunResult:
+    verdict = attempt.verdict
+    assert verdict is not None, "an attempt that was left without an exception has a verdict"
+    return RunResult(
+        run=work.run,
+        run_id=work.run.record()["id"],
+        attempt=attempt.number,
+        status=verdict.status,
+        reason=verdict.reason,
+        exit_code=verdict.exit_code,
+        steps=fit.steps,
+        tokens=fit.tokens,
+        metrics=dict(fit.metrics),
+        checkpoint=None if store.parent is None else store.parent.path,
+    )
+
+
+@contextmanager
+def _discarding(folder: RunDir) -> Iterator[None]:
+    """Remove a folder that we made when nothing came of it."""
+    try:
+        yield
+    except BaseException:
+        folder.discard()
+        raise
+
+
+@contextmanager
+def _noting_failures(around: Surroundings) -> Iterator[None]:
+    """One row in the project's journal for what went wrong."""
+    try:
+        yield
+    except BaseException as error:
+        project_journal.note_failure(around.places, error, command="train", now=around.now)
+        raise

@@ -1,0 +1,209 @@
+"""What a resume may change, and what it found changed.
+
+Decisions: more (or fewer) steps, retention, evaluation, logging, writers and telemetry may change between attempts,
+and trainer options that their class marks `resumable`; everything else is another run. Versions and environment
+are not asked for but happen: they are told, never refused here.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from codex_core import checkpoints
+from codex_core.checkpoint_files import Checkpoint
+from codex_core.contracts import Emit
+from codex_core.errors import ArtefactError, InputError, UsageError
+from codex_core.events import Event, Warned
+from codex_core.journal import History
+from codex_core.lock import Lock
+from codex_core.processes import Process
+from codex_core.runs import ENDED_WELL, RunDir
+
+#: Paths of a lock that follow from others or from the command; they are neither refused nor listed.
+_DERIVED = re.compile(
+    r"name|config_hash|epochs|tokens|log_every|evaluate_every|save_every|durations\..*|memory.*|disk_bytes"
+    r"|estimated.*|notes.*|environment\.command.*|components\.(writers|evaluation)\b.*"
+)
+
+#: What happens to a machine between attempts.
+_DRIFT = re.compile(r"environment\..*|plugins.*|components\..*\.version")
+
+#: What a user may ask for on a resume.
+_FREE = re.compile(
+    r"steps|config\.(run\.(name|log_every)|checkpoint\..*|evaluation\..*|writers.*|telemetry.*|plugins.*)"
+)
+
+
+@attrs.frozen
+class Changes:
+    """Paths that differ between two locks, as (before, after): `asked` by the user, `drift` of the machine."""
+
+    asked: Mapping[str, tuple[Any, Any]]
+    drift: Mapping[str, tuple[Any, Any]]
+
+
+def compare(before: Lock, after: Lock, *, resumable: Collection[str] = ()) -> Changes:
+    """How `after` differs from `before`; raises `UsageError` for what a resume cannot change.
+
+    `resumable` are the trainer's options that may change; `duration` always may.
+    """
+    old, new = flat(before.as_dict()), flat(after.as_dict())
+    options = {f"config.trainer.{name}" for name in {"duration", *resumable}}
+    follow = {path.replace("config.trainer", "components.trainer.options") for path in options}
+    asked, drift, refused = {}, {}, {}
+    for path in sorted(old.keys() | new.keys()):
+        pair = (old.get(path), new.get(path))
+        if pair[0] == pair[1] or path in follow or _DERIVED.fullmatch(path):
+            continue
+        if path in options or _FREE.fullmatch(path):
+            asked[path.removeprefix("config.")] = pair
+        elif _DRIFT.fullmatch(path):
+            drift[path] = pair
+        else:
+            refused[path] = pair
+    if refused:
+        raise _not_resumable(refused)
+    return Changes(asked, drift)
+
+
+def drift(lock: Lock, environment: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """What differs between the environment of a lock and the present one."""
+    old, new = flat(lock.environment, "environment"), flat(environment, "environment")
+    paths = sorted(old.keys() | new.keys())
+    return {
+        path: (old.get(path), new.get(path))
+        for path in paths
+        if old.get(path) != new.get(path) and not _DERIVED.fullmatch(path)
+    }
+
+
+def resumable_options(options: type | None) -> list[str]:
+    """The names of an options class that are marked `resumable`."""
+    fields = attrs.fields(options) if options is not None and attrs.has(options) else ()
+    return [field.name for field in fields if field.metadata.get("resumable")]
+
+
+def choose(run: RunDir, lock: Lock, asked: Path | None, *, emit: Emit) -> Checkpoint | None:
+    """The checkpoint to continue from: the one asked for, else the newest that verifies.
+
+    None, told aloud, when the run ended before it saved any. Raises `ArtefactError` when the one asked for does
+    not verify or does not belong to the run, or when there are some and none verifies.
+    """
+    if asked is not None:
+        found = checkpoints.verify(asked)
+    elif checkpoints.committed(run.checkpoints) or (run.checkpoints / checkpoints.POINTER).exists():
+        found = checkpoints.newest(run.checkpoints, emit=emit)
+    else:
+        text = "no checkpoint had been saved; the run starts again from step 0"
+        emit(Warned(code="CKP-001", text=text))
+        return None
+    require_same_origin(found, lock, run_id=run.record()["id"])
+    return found
+
+
+def require_work(run: RunDir, lock: Lock, parent: Checkpoint | None) -> None:
+    """Raise when nothing is left to do (`InputError`), or less than nothing (`UsageError`)."""
+    step = 0 if parent is None else parent.step
+    if step > lock.steps:
+        raise UsageError(
+            code="RUN-007",
+            what=f"the run is at step {step} already; it cannot end at step {lock.steps}",
+            where=str(run.path),
+            fix="ask for more steps, or resume from an older checkpoint: codex checkpoint list RUN",
+        )
+    if step == lock.steps and run.record()["status"] in ENDED_WELL:
+        raise InputError(
+            code="RUN-006",
+            what=f"the run is finished: all {lock.steps} steps are done",
+            where=str(run.path),
+            fix="to train longer, resume with a longer trainer.duration",
+        )
+
+
+def warnings(run: RunDir, stale: Process | None, changes: Changes, history: History) -> list[Event]:
+    """What a resume finds and tells: how the last attempt died, what the machine changed, a damaged journal."""
+    told: list[Event] = [Warned(code="JRN-002", text=problem) for problem in history.problems]
+    if stale is not None:
+        told.insert(0, Warned(code="RUN-017", text=f"{stale} left this run: {stale.cause_of_death()}"))
+    for path, (old, new) in changes.drift.items():
+        told.append(Warned(code="RUN-013", text=f"{path} was {old!r} and is {new!r}"))
+    return told
+
+
+def flat(value: Any, path: str = "") -> dict[str, Any]:
+    """Nested plain values by dotted path; lists by position.
+
+    >>> flat({"a": {"b": [1, 2]}})
+    {'a.b[0]': 1, 'a.b[1]': 2}
+    """
+    return dict(_walk(value, path))
+
+
+def _walk(value: Any, path: str) -> Iterator[tuple[str, Any]]:
+    if isinstance(value, Mapping):
+        for key, held in value.items():
+            yield from _walk(held, f"{path}.{key}" if path else str(key))
+    elif isinstance(value, (list, tuple)):
+        for index, held in enumerate(value):
+            yield from _walk(held, f"{path}[{index}]")
+    else:
+        yield path, value
+
+
+def require_same_origin(checkpoint: Checkpoint, lock: Lock, *, run_id: str) -> None:
+    """Raise `ArtefactError` when a checkpoint is of another run, or stands on other data or components."""
+    manifest = checkpoint.manifest
+    pairs = {
+        "run": (manifest["run"]["id"], run_id),
+        "prepared data": (manifest["data"].get("manifest_digest"), lock.data.get("manifest_digest")),
+    }
+    for section in ("tokenizer", "model", "trainer"):
+        held = manifest["components"].get(section, {}).get("id")
+        pairs[section] = (held, lock.components.get(section, {}).get("id"))
+    for what, (held, wanted) in pairs.items():
+        if held != wanted:
+            raise ArtefactError(
+                code="CKP-007",
+                what=f"the checkpoint {checkpoint.path.name} does not belong to this run: another {what}",
+                where=str(checkpoint.path),
+                why=f"it says {held}, the lock says {wanted}",
+                fix="resume the run that it was saved by, or choose another: codex checkpoint list RUN",
+            )
+
+
+def summary(checkpoint: Checkpoint | None, lock: Lock, changes: Changes) -> str:
+    """What a resume tells at its start: step, epoch, the newest numbers, the checkpoint and its digest, changes."""
+    if checkpoint is None:
+        told = f"resumed from step 0 of {lock.steps}: the run ended before its first checkpoint"
+    else:
+        epoch = lock.epochs * checkpoint.step / lock.steps if lock.steps else 0.0
+        told = f"resumed from step {checkpoint.step} of {lock.steps} (epoch {epoch:.2f})"
+        for split, row in checkpoint.manifest["metrics"].items():
+            numbers = [f"{name} {value:.4f}" for name, value in row.items() if isinstance(value, float)]
+            told += f"; {split} at step {row['step']}: {', '.join(numbers)}" if numbers else ""
+        told += f"; {checkpoint.path.name} {checkpoint.digest}"
+    for path, (old, new) in changes.asked.items():
+        told += f"; {path}: {old} -> {new}"
+    return told
+
+
+def _not_resumable(refused: Mapping[str, tuple[Any, Any]]) -> UsageError:
+    errors = [
+        UsageError(
+            code="RUN-007",
+            what=f"a resume cannot change {path}: {old!r} -> {new!r}",
+            where=path,
+            why="steps, retention, evaluation, logging, writers, telemetry and resumable trainer options can change",
+            fix="set it back, or start a new run: codex train FILE",
+        )
+        for path, (old, new) in refused.items()
+    ]
+    first, *others = errors
+    return UsageError(
+        code=first.code, what=first.what, where=first.where, why=first.why, fix=first.fix, related=others
+    )
