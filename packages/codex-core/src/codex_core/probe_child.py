@@ -21,9 +21,8 @@ import os
 import signal
 import threading
 import time
-import types
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 #: Libraries that a plugin module has no reason to import; the list is what users complained about elsewhere.
@@ -64,16 +63,6 @@ _NETWORK_EVENTS = (
 )
 _PROCESS_EVENTS = ("subprocess.Popen", "os.fork", "os.forkpty", "os.posix_spawn", "os.spawn", "os.system")
 _LOCAL_HOSTS = (None, "", "localhost", "127.0.0.1", "::1", b"localhost")
-
-
-class Refused(Exception):
-    """A plugin breaks a rule; holds the reason code, one sentence and the place."""
-
-    def __init__(self, reason: str, hint: str, where: str | None = None) -> None:
-        super().__init__(hint)
-        self.reason = reason
-        self.hint = hint
-        self.where = where
 
 
 class Watch:
@@ -153,7 +142,7 @@ def main(job_path: str) -> None:
 
 def _load_core() -> None:
     """What every plugin module imports, so that no plugin is charged for it."""
-    importlib.import_module("codex_core.components")
+    importlib.import_module("codex_core.hookcheck")
     importlib.import_module("codex_core.hookspecs")
 
 
@@ -174,13 +163,14 @@ def _recorder(journal: int) -> Callable[[dict[str, Any]], None]:
 def _counted_streams() -> list[Counter]:
     counters = [Counter(1), Counter(2)]
     for name, counter in zip(("stdout", "stderr"), counters, strict=True):
-        stream = io.TextIOWrapper(io.BufferedWriter(counter, 512), errors="replace", write_through=True)
+        stream = io.TextIOWrapper(counter, errors="replace", write_through=True)  # type: ignore[type-var]
         setattr(sys, name, stream)
     return counters
 
 
 def _describe_plugin(item: dict[str, Any], watch: Watch, counters: list[Counter]) -> dict[str, Any]:
     """Import a plugin module and ask its kind hooks; the result is always a record."""
+    checks = importlib.import_module("codex_core.hookcheck")
     name = item["module"]
     before = _Before(counters)
     result: dict[str, Any] = {"components": [], "events": [], "problem": None}
@@ -190,10 +180,12 @@ def _describe_plugin(item: dict[str, Any], watch: Watch, counters: list[Counter]
         watch.active = True
         try:
             module = importlib.import_module(name)
-            result["events"], offered = _hooks_of(module)
-            result["components"] = [values for hook, call in offered for values in _components(hook, call)]
-            _refuse_duplicates(result["components"])
-        except Refused as refused:
+            result["events"], offered = checks.hooks_of(module)
+            result["components"] = [
+                values for hook, call in offered for values in checks.components_of(hook, call)
+            ]
+            checks.check_together(result["components"])
+        except checks.Refused as refused:
             result["problem"] = {"reason": refused.reason, "error": refused.hint, "where": refused.where}
         except BaseException as error:  # noqa: BLE001 - plugin code may raise anything, SystemExit included
             result["problem"] = _problem(error, name)
@@ -249,101 +241,6 @@ def _plain(value: Any) -> Any:
     if isinstance(value, dict):
         return {str(key): _plain(one) for key, one in value.items()}
     return str(value)
-
-
-def _hooks_of(module: types.ModuleType) -> tuple[list[str], list[tuple[str, Callable[[], Any]]]]:
-    """The event hooks that a module implements, and its kind hooks; refuses what pluggy would pass over."""
-    core = importlib.import_module("codex_core.components")
-    events: list[str] = []
-    offered: list[tuple[str, Callable[[], Any]]] = []
-    for name, value in sorted(vars(module).items()):
-        if not name.startswith("codex_") or isinstance(value, (type, types.ModuleType)):
-            continue
-        known = name in core.EVENT_HOOKS or name in core.KIND_HOOKS.values()
-        marks = getattr(value, "codex_impl", None)
-        if not callable(value):
-            if known:
-                raise Refused(
-                    "hook-not-callable",
-                    f"{name} is {type(value).__name__}, expected a function",
-                    _place(value),
-                )
-            continue
-        if marks is None:
-            if known or getattr(value, "__module__", None) == module.__name__:
-                raise Refused("hook-undecorated", f"{name} is not marked with @hookimpl", _place(value))
-            continue
-        if not known:
-            if marks.get("optionalhook"):
-                continue
-            raise Refused("unknown-hook", f"{name} is no hook of this core", _place(value))
-        _check_hook(name, value, marks, is_event=name in core.EVENT_HOOKS)
-        if name in core.EVENT_HOOKS:
-            events.append(name)
-        else:
-            offered.append((name, value))
-    if not events and not offered:
-        raise Refused("nothing-offered", f"{module.__name__} implements no hook")
-    return events, offered
-
-
-def _check_hook(name: str, hook: Any, marks: dict[str, Any], *, is_event: bool) -> None:
-    code = getattr(getattr(hook, "__func__", hook), "__code__", None)
-    if marks.get("wrapper") or marks.get("hookwrapper"):
-        raise Refused("hook-wrapper", f"{name} is marked as a wrapper", _place(hook))
-    inspect = importlib.import_module("inspect")
-    called = hook if code is not None else type(hook).__call__
-    if inspect.iscoroutinefunction(called) or inspect.isasyncgenfunction(called):
-        raise Refused("hook-async", f"{name} is a coroutine function", _place(hook))
-    if is_event and inspect.isgeneratorfunction(called):
-        raise Refused("hook-signature", f"{name} is a generator, it would never run", _place(hook))
-    parameters = list(inspect.signature(hook).parameters.values())
-    plain = [
-        (one.name, one.default is one.empty and one.kind in (one.POSITIONAL_OR_KEYWORD, one.KEYWORD_ONLY))
-        for one in parameters
-    ]
-    expected = [("ctx", True)] if is_event else []
-    if plain != expected:
-        wanted = "(ctx)" if is_event else "()"
-        raise Refused(
-            "hook-signature", f"{name}{inspect.signature(hook)} must be {name}{wanted}", _place(hook)
-        )
-
-
-def _components(hook: str, call: Callable[[], Any]) -> Iterator[dict[str, Any]]:
-    core = importlib.import_module("codex_core.components")
-    try:
-        offered = call()
-        listed = [one for one, _ in zip(offered, range(core.MAX_COMPONENTS_PER_PLUGIN + 1), strict=False)]
-    except (TypeError, ValueError) as error:
-        if isinstance(error, ValueError) and str(error).startswith("Component "):
-            raise Refused("invalid-component", f"{hook}: {error}", _innermost(error, "")) from None
-        if _deep(error):
-            raise
-        raise Refused("not-a-component", f"{hook} does not return a list", _place(call)) from None
-    for one in listed:
-        if type(one) is not core.Component:
-            raise Refused(
-                "not-a-component", f"{hook} returns {type(one).__name__} among its records", _place(call)
-            )
-    if len(listed) > core.MAX_COMPONENTS_PER_PLUGIN:
-        try:
-            count = str(len(offered))
-        except TypeError:
-            count = f"more than {core.MAX_COMPONENTS_PER_PLUGIN}"
-        raise Refused(
-            "too-many-components", f"{hook} offers {count}, allowed are {core.MAX_COMPONENTS_PER_PLUGIN}"
-        )
-    for one in listed:
-        yield {"kind": hook.removeprefix("codex_"), **one.as_dict()}
-
-
-def _refuse_duplicates(components: list[dict[str, Any]]) -> None:
-    seen: set[tuple[str, str]] = set()
-    for one in components:
-        if (one["kind"], one["name"]) in seen:
-            raise Refused("duplicate-name", f"{one['kind']} offers {one['name']!r} twice")
-        seen.add((one["kind"], one["name"]))
 
 
 class _Before:
@@ -458,21 +355,6 @@ def _innermost(error: BaseException, name: str) -> str | None:
             fallback = shown
         walk = walk.tb_next
     return place or fallback
-
-
-def _deep(error: BaseException) -> bool:
-    """Whether the error was raised inside the hook rather than by our reading of its result."""
-    walk = error.__traceback__
-    while walk is not None:
-        if walk.tb_frame.f_code.co_filename != __file__:
-            return True
-        walk = walk.tb_next
-    return False
-
-
-def _place(value: Any) -> str | None:
-    code = getattr(getattr(value, "__func__", value), "__code__", None)
-    return f"{code.co_filename}:{code.co_firstlineno}" if isinstance(code, types.CodeType) else None
 
 
 def _handler(number: int) -> Any:
