@@ -64,8 +64,8 @@ def demo(session: Session, preset: str, run_dir: Path | None, as_json: bool) -> 
       codex demo --preset long    at most twenty minutes
     """
     started = time.monotonic()
-    chosen = _preset(session, preset)
-    asked = work.make_plan(session, None, preset=chosen)
+    chosen, safety = _preset(session, preset), _safety(session)
+    asked = work.make_plan(session, None, safety, preset=chosen)
     say(f"preset {chosen}: {asked.choices['model'].id} over {asked.choices['tokenizer'].id}")
     result = work.start(session, asked, run_dir=run_dir)
     if result.exit_code:
@@ -73,7 +73,7 @@ def demo(session: Session, preset: str, run_dir: Path | None, as_json: bool) -> 
         return result.exit_code
     prepared = work.open_data(session, result.run.lock())
     opened = open_model(session, str(result.run.path))
-    scores = _scores(session, opened, prepared, preset=chosen)
+    scores = _scores(session, opened, prepared, preset=chosen, safety=safety)
     completions = _completions(session, opened)
     facts = _facts(result, prepared, scores, completions, preset=chosen, seconds=time.monotonic() - started)
     result.run.write("demo.json", readable_json(facts))
@@ -95,6 +95,14 @@ def _preset(session: Session, name: str) -> str:
     return "demo-ngram-bpe" if has_bpe else "demo-ngram"
 
 
+def _safety(session: Session) -> tuple[str, ...]:
+    """What the configuration has to say of safety: nothing with a policy installed, else that there is none."""
+    if any(row.kind == "safety_policies" and row.state == "ok" for row in session.registry.rows):
+        return ()
+    say("no safety policy is installed: the text is taken as it is (pip install codex-safety)")
+    return ("safety={name: none, reason: no policy is installed}",)
+
+
 def _is_usable(session: Session, kind: str, name: str) -> bool:
     try:
         return bool(session.registry.find(kind, name).state == "ok")
@@ -102,12 +110,14 @@ def _is_usable(session: Session, kind: str, name: str) -> bool:
         return False
 
 
-def _scores(session: Session, opened: OpenedModel, prepared: PreparedData, *, preset: str) -> list[Score]:
+def _scores(
+    session: Session, opened: OpenedModel, prepared: PreparedData, *, preset: str, safety: Sequence[str]
+) -> list[Score]:
     """The model and its baselines over the same bytes of the test split, which is read here and nowhere else."""
     models = {opened.manifest["components"]["model"]["id"]: opened}
     if not preset.startswith("demo-ngram"):
         say("baseline: the core's n-gram of order 5 over the same tokens")
-        baseline = work.start(session, work.make_plan(session, None, BASELINE, preset=preset))
+        baseline = work.start(session, work.make_plan(session, None, [*BASELINE, *safety], preset=preset))
         models["codex-core/ngram, order 5"] = open_model(session, str(baseline.run.path))
     scores = []
     for name, model in models.items():

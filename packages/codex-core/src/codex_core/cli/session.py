@@ -25,18 +25,6 @@ class Flags:
     debug: bool = False
     plugins: tuple[str, ...] = ()
 
-    def left_out(self) -> list[str]:
-        """The names behind `-p no:`; raises `UsageError` for anything else behind `-p`."""
-        for given in self.plugins:
-            if not given.startswith("no:") or given == "no:":
-                raise UsageError(
-                    code="CLI-004",
-                    what=f"-p {given} cannot be read",
-                    why="-p leaves a plugin out, for this call: -p no:NAME",
-                    fix="codex registry list",
-                )
-        return [given.removeprefix("no:") for given in self.plugins]
-
 
 def split_flags(arguments: Sequence[str]) -> tuple[Flags, list[str]]:
     """Take global flags out of the arguments, wherever they stand before `--`; the rest keeps its order."""
@@ -75,7 +63,9 @@ class Session:
         from codex_core.registry import Registry
         from codex_core.selection import Selection
 
-        return Registry.open(places=self.places, selection=Selection.from_environment(off=self.flags.left_out()))
+        return Registry.open(
+            places=self.places, selection=Selection.from_environment(flags=self.flags.plugins)
+        )
 
     def configuration(
         self,

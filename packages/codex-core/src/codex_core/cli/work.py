@@ -78,6 +78,7 @@ def environment(scrub: Scrubber) -> dict[str, Any]:
 def start(session: Session, asked: Plan, *, run_dir: Path | None = None) -> RunResult:
     """Train what a plan asks for, in a new run."""
     plan.require_usable(asked)
+    _note_bypass(session, asked)
     with surroundings(session) as around:
         return execute.run(
             asked,
@@ -116,13 +117,21 @@ def open_fingerprint(session: Session, fingerprint: str) -> PreparedData:
     path = folder_of(session.places.store, "tokens", fingerprint)
     if not path.is_dir():
         raise InputError(
-            code="RUN-017",
+            code="RUN-019",
             what="the prepared data of this run is not in the store",
             where=str(path),
             why=f"looked for {fingerprint}; CODEX_STORE names another store",
             fix="codex data prepare RUN/config.yaml",
         )
     return data_room.open_prepared(path)
+
+
+def _note_bypass(session: Session, asked: Plan) -> None:
+    """An audit row for a training whose safety was switched off by flag."""
+    safety = asked.choices.get("safety")
+    if safety is not None and (reason := safety.options.get("bypass_reason")):
+        project_journal.append(session.places, "safety_bypassed", {"command": "train", "reason": reason})
+        say(f"safety bypassed: {reason}")
 
 
 def _tell_of_signal(number: int) -> None:
