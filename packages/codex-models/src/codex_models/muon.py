@@ -41,18 +41,20 @@ class Muon:
         self.weight_decay = weight_decay
         self.dtype = dtype
         self.averages = {name: torch.zeros_like(matrix) for name, matrix in self.matrices.items()}
+        self.groups: dict[tuple[int, ...], list[str]] = {}
+        for name in self.matrices:
+            self.groups.setdefault(self._wide(name, self.averages[name]).shape[1:], []).append(name)
 
     @torch.no_grad()
     def step(self, lr: float) -> None:
-        """Apply the gradients with learning rate `lr`."""
-        for name, matrix in self.matrices.items():
-            assert matrix.grad is not None, f"{name} took no part in the loss"
-            average = self.averages[name].lerp_(matrix.grad, 1.0 - self.momentum)
-            ahead = matrix.grad.lerp(average, self.momentum)
-            stack_SED = ahead.view(self.parts[name], -1, ahead.shape[-1])
-            update = orthogonalised(stack_SED.to(self.dtype)).reshape(matrix.shape).to(matrix.dtype)
-            scale = _UPDATE_RMS * max(stack_SED.shape[1:]) ** 0.5
-            matrix.mul_(1.0 - lr * self.weight_decay).add_(update, alpha=-lr * scale)
+        """Apply the gradients with learning rate `lr`; matrices of one shape go through the iteration together."""
+        for (_, width), names in self.groups.items():
+            ahead = torch.cat([self._wide(name, self._ahead(name)).to(self.dtype) for name in names])
+            updates = orthogonalised(ahead).split([self.parts[name] for name in names])
+            for name, update in zip(names, updates, strict=True):
+                matrix = self.matrices[name]
+                matrix.mul_(1.0 - lr * self.weight_decay)
+                self._wide(name, matrix).add_(update, alpha=-lr * _UPDATE_RMS * width**0.5)
 
     def tensors(self) -> dict[str, Tensor]:
         """Momentum by name."""
@@ -63,14 +65,24 @@ class Muon:
         for name, average in self.averages.items():
             average.copy_(tensors[f"momentum.{name}"])
 
+    def _ahead(self, name: str) -> Tensor:
+        """The gradient, and Nesterov's look ahead along its running average."""
+        gradient = self.matrices[name].grad
+        assert gradient is not None, f"{name} took no part in the loss"
+        average = self.averages[name].lerp_(gradient, 1.0 - self.momentum)
+        return gradient.lerp(average, self.momentum)
 
-def orthogonalised(stack_SED: Tensor) -> Tensor:
-    """Each matrix with its singular values moved to about one (0.7 to 1.2), its singular vectors kept."""
+    def _wide(self, name: str, matrix: Tensor) -> Tensor:
+        """The matrices stacked in `matrix`, each with at least as many columns as rows: a view (S, E, D)."""
+        stack_SED = matrix.view(self.parts[name], -1, matrix.shape[-1])
+        return stack_SED.transpose(1, 2) if stack_SED.shape[1] > stack_SED.shape[2] else stack_SED
+
+
+def orthogonalised(wide_SED: Tensor) -> Tensor:
+    """Each matrix (E at most D) with its singular values moved to about one, its singular vectors kept."""
     a, b, c = _COEFFICIENTS
-    is_tall = stack_SED.shape[1] > stack_SED.shape[2]
-    x = stack_SED.transpose(1, 2) if is_tall else stack_SED
-    x = x / (x.norm(dim=(1, 2), keepdim=True) + 1e-7)
+    x = wide_SED / (wide_SED.norm(dim=(1, 2), keepdim=True) + 1e-7)
     for _ in range(_STEPS):
-        gram = x @ x.transpose(1, 2)
-        x = a * x + (b * gram + c * gram @ gram) @ x
-    return x.transpose(1, 2) if is_tall else x
+        gram = torch.bmm(x, x.transpose(1, 2))
+        x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
+    return x
