@@ -66,7 +66,7 @@ def test_the_command_prints_places_and_exits_1(tree):
 
     assert result.exit_code == 1
     assert f"{tree}/src/app.py:3: github-token\n" in result.stdout
-    assert "5 findings in 4 files" in result.stderr
+    assert "findings: 5; searched: 4 files" in result.stderr
     assert TOKEN[:10] not in result.output
 
 

@@ -74,7 +74,7 @@ def _print(path: Path, result: Scan) -> None:
         click.echo(f"not searched: {root}{failed.path}: {failed.reason}", err=True)
     skipped = Counter(item.reason for item in result.skipped)
     parts = [
-        f"{len(result.findings)} findings in {result.num_files} files ({result.num_bytes / 1e6:.1f} MB)",
-        *(f"skipped {count}: {reason}" for reason, count in sorted(skipped.items())),
+        f"findings: {len(result.findings)}; searched: {result.num_files} files, {result.num_bytes / 1e6:.1f} MB",
+        *(f"skipped: {count} ({reason})" for reason, count in sorted(skipped.items())),
     ]
     click.echo("; ".join(parts), err=True)
