@@ -101,8 +101,8 @@ class BlockedAttention(torch.autograd.Function):
         _, B, H, T, K = qkv.shape
         k, v = (heads.reshape(B * H, T, K) for heads in qkv[1:])
         grad = grad_BTHK.transpose(1, 2).reshape(B * H, T, K)
-        total = torch.zeros((3, B * H, T, K), dtype=qkv.dtype, device=qkv.device)
-        # Later blocks see more keys, so the last one initialises the sums and the earlier ones add to them.
+        total = torch.empty((3, B * H, T, K), dtype=qkv.dtype, device=qkv.device)
+        # The last block of queries sees every key: it writes the sums over queries, the earlier ones add to them.
         for index in reversed(range(len(probabilities))):
             start = index * QUERY_BLOCK
             end = min(start + QUERY_BLOCK, T)
@@ -110,8 +110,12 @@ class BlockedAttention(torch.autograd.Function):
             dp = torch.bmm(do, v[:, :end].transpose(1, 2))
             ds = torch.ops.aten._softmax_backward_data(dp, p, -1, p.dtype)
             torch.mul(torch.bmm(ds, k[:, :end]), K**-0.5, out=total[0, :, start:end])
-            total[1, :, :end] += torch.bmm(ds.transpose(1, 2), scaled[:, start:end])
-            total[2, :, :end] += torch.bmm(p.transpose(1, 2), do)
+            if end == T:
+                torch.bmm(ds.transpose(1, 2), scaled[:, start:end], out=total[1])
+                torch.bmm(p.transpose(1, 2), do, out=total[2])
+            else:
+                total[1, :, :end].baddbmm_(ds.transpose(1, 2), scaled[:, start:end])
+                total[2, :, :end].baddbmm_(p.transpose(1, 2), do)
         return total.view(3, B, H, T, K), None
 
 
