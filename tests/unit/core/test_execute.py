@@ -353,7 +353,13 @@ def test_resume_record_says_where_from(work: SmallWork) -> None:
     assert record.fields["parent"] == "checkpoints/step-00000004"
     assert record.fields["parent_digest"] == parent.digest and record.fields["step"] == 4
     summary = record.fields["summary"]
-    for part in ("resumed from step 4 of 6", "epoch 1.00", "loss ", "nll ", parent.digest):
+    for part in (
+        "resumed from checkpoints/step-00000004 at step 4 of 6",
+        "epoch 1.00",
+        "loss ",
+        "nll ",
+        parent.digest,
+    ):
         assert part in summary
     assert checkpoints.newest(run.checkpoints).manifest["parent"]["path"] == "step-00000004"
 

@@ -335,6 +335,7 @@ CATALOGUE: dict[str, CatalogueEntry] = {
     "RUN-018": CatalogueEntry(
         ExitCode.NO, "The run directory could not be written while the run was going on."
     ),
+    "RUN-019": CatalogueEntry(ExitCode.INPUT, "The prepared data of a run is not in the store."),
     "JRN-001": CatalogueEntry(ExitCode.ARTEFACT, "The journal was altered after it was written."),
     "JRN-002": CatalogueEntry(
         ExitCode.OK, "The journal has a torn or unreadable line, which was passed over."

@@ -52,9 +52,9 @@ class Recorder:
         if row is not None:
             self.step = max(self.step, int(row["step"]))
             self.pump.put(row)
-        self._show(event)
         if isinstance(event, CheckpointSaved):
             self._saved(event)
+        self._show(event)
         for reported in self.pump.events():
             self.emit(reported)
 

@@ -182,11 +182,11 @@ def summary(checkpoint: Checkpoint | None, lock: Lock, changes: Changes) -> str:
         told = f"resumed from step 0 of {lock.steps}: the run ended before its first checkpoint"
     else:
         epoch = lock.epochs * checkpoint.step / lock.steps if lock.steps else 0.0
-        told = f"resumed from step {checkpoint.step} of {lock.steps} (epoch {epoch:.2f})"
+        told = f"resumed from checkpoints/{checkpoint.path.name} at step {checkpoint.step} of {lock.steps}"
+        told += f", epoch {epoch:.2f} ({checkpoint.digest})"
         for split, row in checkpoint.manifest["metrics"].items():
             numbers = [f"{name} {value:.4f}" for name, value in row.items() if isinstance(value, float)]
             told += f"; {split} at step {row['step']}: {', '.join(numbers)}" if numbers else ""
-        told += f"; {checkpoint.path.name} {checkpoint.digest}"
     for path, (old, new) in changes.asked.items():
         told += f"; {path}: {old} -> {new}"
     return told

@@ -17,9 +17,10 @@ import attrs
 REDACTED = "[redacted]"
 
 #: Names of variables and options whose values are secret, as whole words between `_` and `-`. `tokens` counts
-#: something and `eos_token` is text; `token` lets somebody in.
+#: something and `eos_token` is text; `token` lets somebody in; `PWD` is a folder.
 SECRET_NAME = re.compile(
-    r"(?:^|[_-])(?:secrets?|(?<!bos.)(?<!eos.)(?<!pad.)(?<!unk.)token|passwords?|passwd|passphrase|pwd|credentials?|auth|"
+    r"(?:^|[_-])(?:secrets?|(?<!bos.)(?<!eos.)(?<!pad.)(?<!unk.)token|passwords?|passwd|passphrase|"
+    r"(?<=[_-])pwd|credentials?|auth|"
     r"api[_-]?keys?|access[_-]?keys?|private[_-]?keys?|secret[_-]?keys?)(?:$|[_-])",
     re.IGNORECASE,
 )
