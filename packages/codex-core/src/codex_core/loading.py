@@ -19,7 +19,7 @@ from difflib import get_close_matches
 from types import FrameType
 from typing import Any
 
-from codex_core.errors import CodexError, ExitCode, MissingDependency
+from codex_core.errors import CodexError, ExitCode, Interrupted, MissingDependency
 
 #: What a target must offer, by kind: the contract is in `codex_core.contracts`.
 _OFFERS = {
@@ -131,6 +131,8 @@ def contained() -> Iterator[None]:
     previous = _listen(sent)
     try:
         yield
+    except Interrupted:  # a signal, as the command line hears it
+        raise
     except KeyboardInterrupt as error:
         if sent:
             raise
