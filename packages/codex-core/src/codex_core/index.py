@@ -90,13 +90,13 @@ class Stored:
             return False
         return all(_unchanged(*line.split(" ", 2)) for line in self.inputs)
 
-    def is_young(self) -> bool:
-        """Whether some input is still compared by content although its age no longer asks for it."""
+    def settled(self) -> list[str]:
+        """The inputs without the digests that their age no longer asks for."""
         limit = time.time_ns() - YOUNG_NS
-        return any(
-            digest != "-" and mark != ABSENT and max(map(int, mark.split(".")[:2])) < limit
-            for mark, digest, _ in map(_split, self.inputs)
-        )
+        return [
+            line if mark == ABSENT or digest == "-" or _newest(mark) >= limit else f"{mark} - {path}"
+            for line, (mark, digest, path) in ((line, _split(line)) for line in self.inputs)
+        ]
 
 
 def identity(search: Sequence[str], selection: str, version: str) -> str:
@@ -152,10 +152,21 @@ def read(wanted: str, places: Iterable[str]) -> Stored | None:
 def read_valid(wanted: str, places: Iterable[str], search: Sequence[str]) -> Stored | None:
     """The stored answer for this identity, if everything it depends on is as it was."""
     stored = read(wanted, places)
-    if stored is None or not stored.holds() or stored.is_young():
+    if stored is None or not stored.holds():
         return None
-    there = (is_present(name, search) is was for name, was in stored.presence.items())
-    return stored if all(there) else None
+    if not all(is_present(name, search) is was for name, was in stored.presence.items()):
+        return None
+    if (inputs := stored.settled()) != stored.inputs:
+        write(
+            wanted,
+            os.path.dirname(stored.path),
+            inputs=inputs,
+            presence=stored.presence,
+            expires=stored.expires,
+            rows=stored.rows,
+            facts=stored.facts,
+        )
+    return stored
 
 
 def write(
@@ -195,7 +206,7 @@ def write(
 def describe(path: str, now_ns: int) -> str:
     """An input line for `path`: its marks, a digest of its content if it is young, the path."""
     mark = stamp(path)
-    young = mark != ABSENT and max(map(int, mark.split(".")[:2])) > now_ns - YOUNG_NS
+    young = mark != ABSENT and _newest(mark) > now_ns - YOUNG_NS
     return f"{mark} {content_digest(path) if young else '-'} {path}"
 
 
@@ -225,6 +236,10 @@ def content_digest(path: str) -> str:
 def own_files() -> list[str]:
     """The files of the registry itself."""
     return [os.path.join(_PACKAGE, f"{name}.py") for name in _OWN_MODULES]
+
+
+def _newest(mark: str) -> int:
+    return max(map(int, mark.split(".")[:2]))
 
 
 def _split(line: str) -> list[str]:
