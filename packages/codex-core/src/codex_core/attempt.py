@@ -33,7 +33,7 @@ from codex_core.files import OS_FILES, Files
 from codex_core.journal import History, Journal
 from codex_core.lock import Lock
 from codex_core.places import Places
-from codex_core.recorder import Recorder
+from codex_core.recorder import Recorder, failed_write
 from codex_core.records import FitResult
 from codex_core.runs import RunDir
 from codex_core.scrub import Scrubber
@@ -193,6 +193,8 @@ class Attempt:
         for part in parts:
             try:
                 part()
+            except OSError as problem:
+                problems.append(failed_write(problem, str(self.run.path)))
             except Exception as problem:  # noqa: BLE001 -- collected; the first one is raised by `__exit__`
                 problems.append(problem)
         return problems

@@ -182,6 +182,17 @@ def read(folder: Path, *, rank: int = 0) -> History:
     )
 
 
+def last(folder: Path, *, rank: int = 0) -> JournalRecord | None:
+    """The last whole record of the newest attempt, without reading the rest; None when it has none."""
+    for _, _, path in segments(folder, rank=rank)[-1:]:
+        lines = [line for _, line, is_whole in _lines(path) if is_whole]
+        record = _parse(lines[-1]) if lines else None
+        if record is not None:
+            del record["prev"]
+            return JournalRecord(**record)
+    return None
+
+
 def verify(folder: Path, *, rank: int = 0) -> History:
     """Read a journal and raise `ArtefactError` where it was altered; torn last lines are told, not refused."""
     history = read(folder, rank=rank)

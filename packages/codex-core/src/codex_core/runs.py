@@ -18,6 +18,7 @@ from typing import Any
 import attrs
 
 from codex_core import claims, project_journal
+from codex_core import journal as journals
 from codex_core.canonical import readable_json
 from codex_core.claims import Claim
 from codex_core.clock import Now, timestamp, utc_now
@@ -152,6 +153,9 @@ class RunDir:
             return Status(record["status"], record["reason"])
         if claims.is_held(self.path):
             return Status(record["status"])
+        last = journals.last(self.journal)
+        if last is not None and last.kind == "run_finished":  # the record could not be replaced any more
+            return Status(str(last.fields["status"]), str(last.fields["reason"]))
         named = claims.holder(self.path)
         return Status("abandoned", named.cause_of_death() if named else "the process left without a record")
 
