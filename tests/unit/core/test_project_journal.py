@@ -71,7 +71,7 @@ def test_secrets_are_known_by_the_names_of_variables() -> None:
         "TOKENIZERS_PARALLELISM": "falsefalse",
         "AUTH": "short",
         "AUTHOR": "somebody-else",
-        "PWD": "/work/somebody-else",
+        "PWD": "/folder/somebody-else",
         "DB_PWD": "another-secret",
     }
     scrub = Scrubber.of(environ)
@@ -80,7 +80,7 @@ def test_secrets_are_known_by_the_names_of_variables() -> None:
         "a": [REDACTED, [REDACTED]],
         REDACTED: 1,
     }
-    assert scrub("falsefalse short /work/somebody-else") == "falsefalse short /work/somebody-else"
+    assert scrub("falsefalse short /folder/somebody-else") == "falsefalse short /folder/somebody-else"
     assert scrub("another-secret") == REDACTED
 
 
