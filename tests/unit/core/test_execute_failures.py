@@ -234,3 +234,17 @@ def test_second_process_on_a_run_is_refused(work: SmallWork) -> None:
     assert refused[0].code == "RUN-003" and result.status == "finished"
     assert len(work.seen(RunStarted)) == len(work.seen(RunFinished)) == 1
     assert len(work.seen(CheckpointSaved)) == 3
+
+
+def test_disk_full_at_the_first_record_is_a_failed_run(work: SmallWork, tmp_path: Path) -> None:
+    """Between lock and first step too: exit 1, status failed, and a resume does the whole run."""
+    counting = FaultyFiles()
+    unbroken = start(SmallWork(tmp_path / "whole"), files=counting)
+
+    with pytest.raises(RunFailed) as raised:
+        start(work, files=FaultyFiles(at=counting.done.index("append") + 1, mode="full"))
+
+    run = the_run(work)
+    assert raised.value.code == "RUN-008" and run.status().name == "failed"
+    go_on(work, run)
+    assert essence(run) == essence(unbroken.run)
