@@ -55,6 +55,15 @@ def test_options_refuse_heads_that_do_not_divide_width():
         DecoderOptions(width=30, heads=4)
 
 
+def test_scaled_embeddings_are_multiplied_by_the_root_of_width():
+    """Scaling in the model equals larger embeddings in one that does not scale; the output matrix is left alone."""
+    options = attrs.evolve(TINY, tied_embeddings=False)
+    scaled, plain = decoder(options), decoder(attrs.evolve(options, scale_embeddings=False))
+    with torch.no_grad():
+        plain.embedding.weight.mul_(4.0)  # width 16
+    assert torch.equal(_logits(scaled, *one_document(_ids())), _logits(plain, *one_document(_ids())))
+
+
 def test_later_tokens_change_nothing_before_them():
     """Logits of a prefix are bit-identical whatever follows."""
     model, ids = decoder(), _ids()

@@ -119,7 +119,8 @@ class Decoder(nn.Module):
         )
         if mask is None:
             mask = visibility(document_ids_BT, dtype)
-        x_BTD = self.dropout(self.embedding(ids_BT).to(dtype))
+        scale = math.sqrt(options.width) if options.scale_embeddings else 1.0
+        x_BTD = self.dropout((self.embedding(ids_BT) * scale).to(dtype))
         for index, block in enumerate(self.blocks):
             x_BTD = block(x_BTD, rotation, mask, None if caches is None else caches[index])
         return unit_rms(x_BTD, options.norm_eps) * self.norm_gain.to(dtype)

@@ -34,6 +34,10 @@ class DecoderOptions:
         minimum=1,
     )
     tied_embeddings: bool = option(True, doc="use the embedding matrix as output matrix, too")
+    scale_embeddings: bool = option(
+        True,
+        doc="multiply embeddings by the square root of width, so that they enter blocks with a size near one",
+    )
     dropout: float = option(0.0, doc="dropout on embeddings and on what blocks add", minimum=0.0, maximum=0.9)
     rope_theta: float = option(10000.0, doc="base of the rotary frequencies", minimum=1.0)
     norm_eps: float = option(1e-5, doc="added to the mean square in RMSNorm", minimum=0.0)
