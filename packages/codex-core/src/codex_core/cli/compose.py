@@ -7,7 +7,7 @@ chosen if something more were installed.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from codex_core import __version__, known
@@ -29,7 +29,7 @@ PREFERRED = {
 
 #: Settings that a first run should show rather than leave to a default, by runtime.
 _TRAINING: dict[str, Any] = {
-    "ngram": {"trainer": {"duration": "1 epochs", "batch_rows": 64}, "every": "1 epochs"},
+    "ngram": {"trainer": {"duration": "1 epoch", "batch_rows": 64}, "every": "1 epoch"},
     "torch": {"trainer": {"duration": "1000 steps", "batch_rows": 16}, "every": "250 steps"},
 }
 
@@ -58,7 +58,7 @@ def compose(registry: Registry, *, goal: str) -> str:
     }
     rows = [part.row for part in parts.values()]
     fields = dict(zip(parts, registry.describe_options(rows), strict=True))
-    settings = _TRAINING.get(str(model.row.runtime), {"trainer": {}, "every": "1 epochs"})
+    settings = _TRAINING.get(str(model.row.runtime), {"trainer": {}, "every": "1 epoch"})
     lines = [*_heading(registry, goal), "schema: codex-run/1", "", "run:", f"  name: {goal}", "", "data:"]
     lines += ["  sources:", *_component(parts["sources"], fields["sources"], first="    - ", rest="      ")]
     for section in ("tokenizer", "model", "trainer"):
@@ -124,16 +124,15 @@ def _better(registry: Registry, row: Row) -> tuple[str, ...]:
     """What the rules would prefer to `row` if it were usable, each with the command that makes it so."""
     preferred = list(PREFERRED.get(row.kind, ()))
     before = preferred[: preferred.index(row.name)] if row.name in preferred and row.built_in else preferred
-    return tuple(
-        f"{name} ({_fix(registry, offered)})"
-        for name in before
-        if (offered := known.find(row.kind, name)) is not None
-    )
+    offers = [known.find(row.kind, name) for name in before]
+    return tuple(_if_usable(registry, offered) for offered in offers if offered is not None)
 
 
-def _fix(registry: Registry, offered: KnownComponent) -> str:
-    row = next((row for row in registry.of_kind(offered.kind) if row.name == offered.name), None)
-    return (row and row.fix) or offered.install_line
+def _if_usable(registry: Registry, offered: KnownComponent) -> str:
+    """What a known component that cannot be used here would change, and how to make it usable."""
+    held_up = [row for row in registry.rows if row.dist == offered.distribution and row.state != "ok"]
+    fix = next((row.fix for row in held_up if row.name in (offered.name, row.entry_point)), None)
+    return f"This would be {offered.name} if it were usable: {fix or offered.install_line}."
 
 
 def _component(
@@ -146,8 +145,8 @@ def _component(
 ) -> list[str]:
     """The lines of one component: why, its name, what is set, and every other option as a comment."""
     given = given or {}
-    lines = [f"{rest}# {chosen.row.name}: {chosen.why}."]
-    lines += [f"{rest}# If installed, this would be {one}." for one in chosen.otherwise]
+    indent = first.replace("-", " ").removesuffix("  ") if "-" in first else first
+    lines = [f"{indent}# {chosen.row.name}: {chosen.why}.", *(f"{indent}# {one}" for one in chosen.otherwise)]
     lines.append(f"{first}name: {chosen.row.id}")
     for field in described["fields"]:
         name, note = field["name"], f"  # {field['doc']}" if field["doc"] else ""
@@ -166,7 +165,7 @@ def _writers(registry: Registry) -> list[str]:
         named = [line for row in wanted for line in (f"  # {row.name}: {_why(row)}.", f"  - name: {row.id}")]
         return ["writers:", *named]
     absent = [one for name in PREFERRED["writers"] if (one := known.find("writers", name)) is not None]
-    hints = [f"# If installed, {one.name} would stand here ({_fix(registry, one)})." for one in absent]
+    hints = [f"# {_if_usable(registry, one)}" for one in absent]
     return ["# metrics.csv and metrics.ndjson are written in any case.", *hints, "writers: []"]
 
 
@@ -175,9 +174,10 @@ def _safety(registry: Registry) -> list[str]:
     if rows:
         return ["safety:", f"  # {rows[0].name}: {_why(rows[0])}.", f"  name: {rows[0].id}"]
     offered = known.find("safety_policies", "secrets")
-    hint = f" If installed, this would be {offered.name} ({_fix(registry, offered)})." if offered else ""
+    hints = [f"# {_if_usable(registry, offered)}"] if offered else []
     return [
-        f"# No safety policy is installed.{hint}",
+        "# No safety policy is usable here.",
+        *hints,
         "safety:",
         "  name: none",
         "  reason: no safety policy is installed",
@@ -214,8 +214,3 @@ def _yaml(value: Any) -> str:
     if isinstance(value, Sequence) and not isinstance(value, str):
         return f"[{', '.join(map(_yaml, value))}]"
     return str(value)
-
-
-def required_options(described: Iterable[dict[str, Any]]) -> list[str]:
-    """Names of options without a default."""
-    return [field["name"] for one in described for field in one["fields"] if field["required"]]

@@ -1,0 +1,156 @@
+"""What `registry compose` writes validates and trains, whatever is installed; and it says why."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from codex_core import config
+from codex_core.cli.compose import compose, pairs
+from codex_core.errors import MissingDependency
+from codex_core.places import Places
+from codex_core.plan import make
+from codex_core.registry import Registry
+from codex_core.selection import BUILT_IN, Selection
+from tests.support.distributions import World, good
+from tests.support.skips import is_installed
+
+SIBLINGS = [dist for dist in BUILT_IN if dist != "codex-core"]
+
+
+def installed(*wanted: str) -> list[str]:
+    """The siblings to switch off so that only `wanted` of them are left, as far as they are installed."""
+    return [dist for dist in SIBLINGS if dist not in wanted and is_installed(dist.replace("-", "_"))]
+
+
+def composed(tmp_path: Path, *siblings: str) -> tuple[str, Registry]:
+    """A composed configuration, with these siblings besides the core."""
+    places = Places(root=tmp_path, home=tmp_path / "home", store=tmp_path / "store")
+    registry = Registry.open(places=places, selection=Selection(off=installed(*siblings)))
+    return compose(registry, goal="pretrain"), registry
+
+
+def valid(text: str, registry: Registry, tmp_path: Path) -> config.RunConfig:
+    """The configuration, loaded and planned."""
+    path = tmp_path / "run.yaml"
+    path.write_text(text, encoding="utf-8")
+    loaded = config.load(path, registry=registry)
+    assert make(loaded, registry).missing == ()
+    return loaded
+
+
+def test_core_alone_composes_an_ngram(tmp_path: Path) -> None:
+    """With the core alone: bytes and the n-gram, safety off with a reason, and what an installation would change."""
+    text, registry = composed(tmp_path)
+
+    loaded = valid(text, registry, tmp_path)
+
+    names = (
+        loaded.model.name,
+        loaded.trainer.name,
+        loaded.tokenizer.name,
+        loaded.safety and loaded.safety.name,
+    )
+    assert names == ("codex-core/ngram", "codex-core/ngram", "codex-core/bytes", "none")
+    for name in ("decoder", "bpe", "secrets", "tensorboard"):
+        assert f"# This would be {name} if it were usable: " in text
+
+
+@pytest.mark.skipif(not is_installed("codex_models"), reason="codex-models is not installed")
+def test_core_and_models_compose_a_decoder(tmp_path: Path) -> None:
+    """With codex-models: the decoder with the trainer of its runtime; the other pair is named."""
+    text, registry = composed(tmp_path, "codex-models")
+
+    loaded = valid(text, registry, tmp_path)
+
+    assert (loaded.model.name, loaded.trainer.name) == ("codex-models/decoder", "codex-models/torch")
+    assert "other pairs that fit: ngram with ngram" in text
+    assert {(model.name, trainer.name) for model, trainer in pairs(registry)} == {
+        ("decoder", "torch"),
+        ("ngram", "ngram"),
+    }
+
+
+@pytest.mark.skipif(not is_installed("codex_safety"), reason="codex-safety is not installed")
+@pytest.mark.skipif(not is_installed("codex_tokenizers"), reason="codex-tokenizers is not installed")
+def test_everything_composes_the_preferred_parts(tmp_path: Path) -> None:
+    """With all packages: BPE, the secrets policy, and no word of anything missing."""
+    text, registry = composed(tmp_path, *SIBLINGS)
+
+    loaded = valid(text, registry, tmp_path)
+
+    assert loaded.tokenizer.name == "codex-tokenizers/bpe"
+    assert loaded.safety is not None and loaded.safety.name == "codex-safety/secrets"
+    assert "if it were usable" not in text
+
+
+def train(tmp_path: Path, siblings: tuple[str, ...], *overrides: str) -> subprocess.CompletedProcess[str]:
+    """Compose and train, as two commands."""
+    environ = {
+        **os.environ,
+        "CODEX_HOME": str(tmp_path / "home"),
+        "CODEX_PLUGINS_OFF": ",".join(installed(*siblings)),
+    }
+
+    def codex(*arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "codex_core", *arguments]
+        return subprocess.run(command, cwd=tmp_path, env=environ, capture_output=True, text=True, check=False)
+
+    assert codex("registry", "compose", "-o", "run.yaml").returncode == 0
+    again = codex("registry", "compose", "-o", "run.yaml")
+    assert again.returncode == 4 and "--force" in again.stderr
+    return codex("train", "run.yaml", "data.sources[0].docstrings=false", *overrides)
+
+
+def test_composed_configuration_trains_with_the_core_alone(tmp_path: Path) -> None:
+    """The core alone trains what it composed."""
+    done = train(tmp_path, ())
+
+    assert done.returncode == 0, done.stderr
+    assert "bits_per_byte" in done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not is_installed("codex_models"), reason="codex-models is not installed")
+@pytest.mark.parametrize("siblings", [("codex-models",), tuple(SIBLINGS)], ids=["models", "everything"])
+def test_composed_configuration_trains(tmp_path: Path, siblings: tuple[str, ...]) -> None:
+    """Core and models, and all packages, train what they composed (a few steps of a small model)."""
+    sizes = ["model.layers=1", "model.width=32", "model.heads=2", "trainer.batch_rows=2"]
+    steps = ["trainer.duration=2", "trainer.warmup=1", "evaluation.max_documents=2"]
+
+    done = train(tmp_path, siblings, *sizes, *steps)
+
+    assert done.returncode == 0, done.stderr
+
+
+def test_third_party_components_come_after_built_in_ones(world: World) -> None:
+    """Without anything built in, usable third-party parts are chosen by name; without a pair nothing is written."""
+    offers = """
+    @hookimpl
+    def codex_models():
+        return [Component("m", target="json:M", summary="", runtime="r")]
+    @hookimpl
+    def codex_datasets():
+        return [Component("d", target="json:D", summary="")]
+    @hookimpl
+    def codex_metrics():
+        return [Component("e", target="json:E", summary="")]
+    """
+    world.site.add("dist-a", good("t", extra=offers))
+    registry = Registry(world.look(), Selection())
+    with pytest.raises(MissingDependency, match="model with a trainer"):
+        compose(registry, goal="pretrain")
+
+    trains = '\n@hookimpl\ndef codex_trainers(): return [Component("x", target="json:X", summary="", runtime="r")]\n'
+    world.site.add("dist-b", good("u", extra=trains))
+    text = compose(Registry(world.look(), Selection()), goal="pretrain")
+
+    lines: list[Any] = [line.strip() for line in text.splitlines()]
+    for id in ("dist-a/m", "dist-b/x", "dist-a/t"):
+        assert f"name: {id}" in lines
+    assert "- name: dist-a/d" in lines and "- name: dist-a/e" in lines
