@@ -12,6 +12,7 @@ from __future__ import annotations
 import ast
 import json
 import os
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -188,7 +189,9 @@ def _mentions_us(folder: _Folder) -> bool:
 def _about(folder: _Folder) -> Fact:
     """What metadata alone says of a distribution."""
     headers = folder.metadata()
-    name = normalised(next(iter(headers.get("name", ())), "") or folder.name)
+    # Names go into commands that people paste: whatever a name cannot hold becomes a dash.
+    name = normalised(next(iter(headers.get("name", ())), "") or folder.name.lstrip("~"))
+    name = re.sub(r"[^a-z0-9-]+", "-", name).strip("-") or "unnamed"
     version = next(iter(headers.get("version", ())), "") or folder.version
     fact = {
         **FACT,
@@ -218,7 +221,7 @@ def _entry_points(folder: _Folder, base: Fact) -> list[Fact]:
     if folder.is_leftover:
         fix = f"rm -r {quote(folder.path)}"
         said = f"{folder.path} was left behind by an interrupted installation"
-        return [{"dist": base["dist"].lstrip("~"), "problem": problem("half-removed", said, fix)}]
+        return [{"problem": problem("half-removed", said, fix)}]
     try:
         content = folder.read("entry_points.txt") or b""
         text = content.decode("utf-8-sig")

@@ -42,7 +42,7 @@ _OWN_MODULES = (
     "probe_journal",
     "resolve",
     "selection",
-    "snapshot",
+    "survey",
 )
 
 
@@ -181,9 +181,13 @@ def write(
 ) -> bool:
     """Store an answer atomically; False when the place cannot be written or a path cannot be spelt."""
     if any("\n" in text for text in (*inputs, *presence)):
-        return False
+        return False  # the format cannot spell it
     lines = [f"i {wanted}", f"e {expires}", *(f"p {int(there)} {name}" for name, there in presence.items())]
-    head = "\n".join([*lines, *(f"s {line}" for line in inputs)]).encode("utf-8", "surrogateescape")
+    text = "\n".join([*lines, *(f"s {line}" for line in inputs)])
+    try:
+        head = text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return False
     body = head + rows + facts
     first = f"{MAGIC} {crc32(body):08x} {len(head)} {len(rows)} {len(facts)}\n"
     path = os.path.join(place, _file_name(wanted))

@@ -55,10 +55,12 @@ def with_absent(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     from codex_core.resolve import ROW_FIELDS, sort_key
 
     there = {(row["kind"], row["id"]) for row in rows}
+    # A distribution that is installed and cannot be asked has a row of its own, which says what to do.
+    unasked = {row["dist"] for row in rows if row["kind"] == "plugin"}
     added = []
     for one in components():
         id = f"{one.distribution}/{one.name}"
-        if (one.kind, id) in there:
+        if (one.kind, id) in there or one.distribution in unasked:
             continue
         row: dict[str, Any] = dict.fromkeys(ROW_FIELDS)
         row |= {key: [] for key in ("requires", "missing", "capabilities", "others", "copies", "notes")}
@@ -71,7 +73,7 @@ def with_absent(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         }
         row |= {"state": "not-installed", "reason": "known-elsewhere", "fix": one.install_line}
         row |= {
-            "hint": f"{one.distribution} offers it and is not usable here",
+            "hint": f"{one.distribution} offers it and is not installed",
             "built_in": True,
             "editable": False,
         }

@@ -20,6 +20,7 @@ from types import FrameType
 from typing import Any
 
 from codex_core.errors import CodexError, ExitCode, Interrupted, MissingDependency
+from codex_core.listing import escaped
 
 #: What a target must offer, by kind: the contract is in `codex_core.contracts`.
 _OFFERS = {
@@ -163,7 +164,7 @@ def _listen(sent: list[int]) -> Any:
 def describe(error: BaseException) -> str:
     """An exception of plugin code in one line, whatever its own methods do."""
     try:
-        return f"{type(error).__name__}: {error}"[:500]
+        return escaped(f"{type(error).__name__}: {error}"[:500])
     except BaseException:  # noqa: BLE001 - its __str__ raises
         return "an exception whose text cannot be shown"
 

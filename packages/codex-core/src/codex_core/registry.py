@@ -14,7 +14,7 @@ from typing import Any
 
 import attrs
 
-from codex_core import known, loading, probe, snapshot
+from codex_core import known, loading, snapshot
 from codex_core.canonical import digest_of
 from codex_core.components import EVENT_HOOKS, KINDS
 from codex_core.errors import MissingDependency, UnknownComponent, UsageError
@@ -170,6 +170,8 @@ class Registry:
 
     def describe_options(self, rows: Sequence[Row]) -> list[dict[str, Any]]:
         """The fields of components' options, asked of a child process: per row `fields`, `doc`, or a `problem`."""
+        from codex_core import probe  # starting processes takes libraries that most commands do without
+
         asked = [row.options for row in rows if row.options is not None]
         answers = iter(probe.describe_options(asked, self._search, probe.Limits.read(os.environ)))
         nothing: dict[str, Any] = {"fields": [], "doc": "", "problem": None}
@@ -230,6 +232,7 @@ class Registry:
         )
 
     def _repinned(self, kind: str, pins: Mapping[str, str]) -> tuple[Row, ...]:
+        from codex_core import survey
         from codex_core.resolve import resolve
 
         selection = Selection(
@@ -237,7 +240,7 @@ class Registry:
         )
         missing = {name for row in self.rows for name in row.missing}
         values = resolve(self._facts, selection, lambda name: name not in missing)
-        snapshot.check_pins(selection, values)
+        survey.check_pins(selection, values)
         return tuple(Row(**one) for one in values if one["kind"] == kind)
 
     def _unknown(self, kind: str, name: str, where: str | None) -> Exception:

@@ -238,6 +238,17 @@ def test_names_are_shown_in_their_canonical_spelling(world: World) -> None:
     assert (row["dist"], row["id"]) == ("adv-odd-name-dist", "adv-odd-name-dist/other")
 
 
+def test_name_with_a_command_in_it_does_not_reach_the_fix(world: World) -> None:
+    """What people paste holds nothing that a shell would run."""
+    place = world.site.add("plain", None)
+    (place / "METADATA").write_text("Name: x; touch $(id) \x1b[31m\nVersion: 1\n\n", encoding="utf-8")
+
+    (row,) = rows_beside_control(world)
+
+    assert row["dist"] == "x-touch-id-31m"
+    assert row["fix"] == "pip install --force-reinstall x-touch-id-31m"
+
+
 @pytest.mark.parametrize("name", ["naïve", "with spaces", "bell\x07 and \x1b[31mred", "日本"])
 def test_odd_entry_point_names_are_listed(world: World, name: str) -> None:
     """Unicode, spaces and control characters in entry point names cost nobody a row."""

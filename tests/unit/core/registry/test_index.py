@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from codex_core import index, probe, snapshot
+from codex_core import index, probe, survey
 from codex_core.selection import Selection
 from tests.support.distributions import World, good
 
@@ -155,7 +155,7 @@ def test_timed_out_plugin_is_not_tried_again_on_every_miss(
     assert world.row("dist-a", limit_s=0.4)["reason"] == "timed-out"
     assert log.read_text(encoding="utf-8") == "x"
 
-    later = time.time() + snapshot.RETRY_S + 1
+    later = time.time() + survey.RETRY_S + 1
     monkeypatch.setattr(time, "time", lambda: later)
     assert world.row("dist-a", limit_s=0.4)["reason"] == "timed-out"
     assert log.read_text(encoding="utf-8") == "xx"
@@ -270,6 +270,14 @@ def test_path_with_a_newline_is_not_stored(world: World, tmp_path: Path) -> None
     assert not list((world.home / "index").glob("*.idx"))
 
 
+def test_requirement_that_cannot_be_encoded_is_not_stored(world: World) -> None:
+    """A requirement that is no text for a file means that nothing is stored; the row says that it is missing."""
+    world.site.add("dist-a", good().replace("summary=", "requires=('\\ud800',), summary="))
+
+    assert world.row("dist-a")["state"] == "missing-extra"
+    assert not list((world.home / "index").glob("*.idx"))
+
+
 def _write(place: str, number: int) -> None:
     for turn in range(20):
         rows = f"{number} {turn} ".encode() * 2000
@@ -309,7 +317,7 @@ def test_young_answer_settles_without_looking_again(traced: Traced, monkeypatch:
     """Once its files are old, a valid answer is stored anew without digests, and nothing is scanned for that."""
     traced.names()
     assert any(line.split(" ")[1] != "-" for line in held_inputs(traced.world))
-    monkeypatch.setattr(snapshot.discovery, "scan", lambda search: pytest.fail("scanned again"))
+    monkeypatch.setattr(survey.discovery, "scan", lambda search: pytest.fail("scanned again"))
     later = time.time_ns() + 3_000_000_000
     monkeypatch.setattr(time, "time_ns", lambda: later)
 

@@ -155,6 +155,13 @@ def test_failure_names_file_and_line(world: World, source: str, where: str) -> N
     assert beside_control(world, source)["hint"].endswith(where)
 
 
+def test_message_of_a_failure_has_no_effect_on_a_terminal(world: World) -> None:
+    """Control characters and line ends in the text of an exception are spelt out, and the hint is one line."""
+    hint = beside_control(world, "raise ValueError('\\x1b[2J\\nnext')")["hint"]
+
+    assert hint.startswith(r"ValueError: \x1b[2J\nnext at ")
+
+
 def test_missing_dependency_behind_an_extra_names_the_extra(world: World) -> None:
     """A library that metadata puts behind an extra is answered with the line that installs the extra."""
     world.site.add("wanting", "import rouge_score_x", requires=['rouge-score-x>=1; extra == "eval"'])
