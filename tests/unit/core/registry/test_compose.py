@@ -61,7 +61,7 @@ def test_core_alone_composes_an_ngram(tmp_path: Path) -> None:
         assert f"# This would be {name} if it were usable: " in text
 
 
-@pytest.mark.skipif(not is_installed("codex_models"), reason="codex-models is not installed")
+@pytest.mark.skipif(not is_installed("codex_models"), reason="could not import 'codex_models'")
 def test_core_and_models_compose_a_decoder(tmp_path: Path) -> None:
     """With codex-models: the decoder with the trainer of its runtime; the other pair is named."""
     text, registry = composed(tmp_path, "codex-models")
@@ -76,8 +76,8 @@ def test_core_and_models_compose_a_decoder(tmp_path: Path) -> None:
     }
 
 
-@pytest.mark.skipif(not is_installed("codex_safety"), reason="codex-safety is not installed")
-@pytest.mark.skipif(not is_installed("codex_tokenizers"), reason="codex-tokenizers is not installed")
+@pytest.mark.skipif(not is_installed("codex_safety"), reason="could not import 'codex_safety'")
+@pytest.mark.skipif(not is_installed("codex_tokenizers"), reason="could not import 'codex_tokenizers'")
 def test_everything_composes_the_preferred_parts(tmp_path: Path) -> None:
     """With all packages: BPE, the secrets policy, and no word of anything missing."""
     text, registry = composed(tmp_path, *SIBLINGS)
@@ -116,7 +116,7 @@ def test_composed_configuration_trains_with_the_core_alone(tmp_path: Path) -> No
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not is_installed("codex_models"), reason="codex-models is not installed")
+@pytest.mark.skipif(not is_installed("codex_models"), reason="could not import 'codex_models'")
 @pytest.mark.parametrize("siblings", [("codex-models",), tuple(SIBLINGS)], ids=["models", "everything"])
 def test_composed_configuration_trains(tmp_path: Path, siblings: tuple[str, ...]) -> None:
     """Core and models, and all packages, train what they composed (a few steps of a small model)."""

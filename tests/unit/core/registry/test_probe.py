@@ -304,7 +304,7 @@ FORGERIES = {
 }
 
 
-@pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="needs /proc")
+@pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="runs on Linux only")
 @pytest.mark.parametrize("case", FORGERIES)
 def test_plugin_that_writes_into_the_journal_is_not_believed(world: World, case: str) -> None:
     """The journal is hostile input: a plugin that writes into it breaks its own row and nobody else's."""
