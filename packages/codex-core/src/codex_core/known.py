@@ -32,7 +32,7 @@ class KnownComponent(NamedTuple):
 
 
 #: Added wherever an install line is printed: the name codex-core belongs to strangers on the public index.
-INSTALL_HINT = "from a checkout: pip install ./packages/NAME; from wheels: add --find-links FOLDER"
+INSTALL_HINT = "from a checkout give the path of the package, from wheels of your own add --find-links FOLDER"
 
 
 @cache
@@ -73,7 +73,7 @@ def with_absent(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         }
         row |= {"state": "not-installed", "reason": "known-elsewhere", "fix": one.install_line}
         row |= {
-            "hint": f"{one.distribution} offers it and is not installed",
+            "hint": f"{one.distribution} offers it and is not installed ({INSTALL_HINT})",
             "built_in": True,
             "editable": False,
         }
