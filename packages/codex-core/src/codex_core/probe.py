@@ -81,7 +81,8 @@ def _run(task: str, items: Sequence[dict[str, Any]], search: Sequence[str], limi
         blamed = ended.told.under_way
         if blamed is not None and (ended.timed_out or blamed == batch[0]):
             reason = "timed-out" if ended.timed_out else "process-died"
-            results[blamed] = failed(reason, ended.status, ended.said)
+            status = f"no answer within {limits.plugin_s:g} s" if ended.timed_out else ended.status
+            results[blamed] = failed(reason, status, ended.said)
         elif blamed is not None:
             alone.append(blamed)
         elif ended.told.spoilt and len(batch) > 1:

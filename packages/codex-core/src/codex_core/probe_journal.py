@@ -8,6 +8,7 @@ belief and is held against the plugin under way.
 from __future__ import annotations
 
 import json
+import os
 from typing import Any, NamedTuple
 
 from codex_core.components import EVENT_HOOKS, KINDS, Component
@@ -159,7 +160,9 @@ def _texts(values: Any) -> list[str]:
 
 
 def failed(reason: str, status: str, said: str) -> Result:
-    where = next((line.strip() for line in said.splitlines() if line.strip().startswith("File ")), None)
+    library = os.path.dirname(os.__file__)
+    places = [line.strip() for line in said.splitlines() if line.strip().startswith("File ")]
+    where = next((place for place in places if library not in place), places[0] if places else None)
     problem = {"reason": reason, "error": status, "where": where, "missing": None}
     return {
         "problem": problem,
