@@ -86,11 +86,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     flags, rest = split_flags(arguments)
     as_json = "--json" in rest
     try:
-        outcome = codex.main(rest, prog_name="codex", standalone_mode=False, obj=Session(flags=flags))
+        # Not `codex.main`: click would end the process by itself when the reader closes the pipe.
+        with codex.make_context("codex", rest, obj=Session(flags=flags)) as context:
+            outcome = codex.invoke(context)
         sys.stdout.flush()
         return int(outcome) if isinstance(outcome, int) else ExitCode.OK
     except CodexError as error:
         return _fail(error, flags=flags, as_json=as_json)
+    except click.exceptions.NoArgsIsHelpError as error:
+        print(error.format_message(), file=sys.stderr)
+        return ExitCode.USAGE
     except click.ClickException as error:
         return _fail(_from_click(error), flags=flags, as_json=as_json)
     except click.exceptions.Exit as leaving:
@@ -128,10 +133,16 @@ def _from_click(error: click.ClickException) -> UsageError:
         near = difflib.get_close_matches(option, known, n=3, cutoff=0.5)
     return UsageError(
         code="CLI-001",
-        what=error.format_message().rstrip("."),
+        what=_what(error),
         why=f"did you mean {' or '.join(sorted(near))}?" if near else None,
         fix=f"{path} --help",
     )
+
+
+def _what(error: click.ClickException) -> str:
+    """What click found; near names of a misspelt option are told apart from it."""
+    shown = error.message if getattr(error, "possibilities", None) else error.format_message()
+    return shown.rstrip(".")
 
 
 def _crash(error: Exception, *, flags: Flags, argv: list[str]) -> int:

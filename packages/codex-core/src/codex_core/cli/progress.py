@@ -97,7 +97,9 @@ class Display:
 def _sentence(event: Event) -> str | None:
     match event:
         case RunResumed():
-            return event.summary or f"resumed from {event.parent} at step {event.step} ({event.parent_digest})"
+            return (
+                event.summary or f"resumed from {event.parent} at step {event.step} ({event.parent_digest})"
+            )
         case EvaluationDone():
             values = "  ".join(f"{name} {value:.4f}" for name, value in event.metrics.items())
             return f"step {event.step}  {event.split}: {values}"

@@ -99,7 +99,7 @@ class Session:
 
         if name in self.plugin_commands() or self.registry.known("commands", name) is not None:
             return self.registry.load(self.registry.find("commands", name))
-        close = difflib.get_close_matches(name, [*near, *self.plugin_commands()], n=3, cutoff=0.5)
+        close = difflib.get_close_matches(name, {*near, *self.plugin_commands()}, n=3, cutoff=0.5)
         raise UsageError(
             code="CLI-002",
             what=f"no such command {name!r}",
