@@ -60,6 +60,7 @@ def test_memory_is_counted_in_closed_form():
 
     whole = memory()
     assert whole.parameters == whole.gradients == whole.moments // 2 == 4 * options.num_parameters(23)
+    assert memory(optimizer="muon").moments == whole.moments - 4 * options.num_hidden_parameters
     assert memory(micro_batch_rows=2).activations == whole.activations // 4
     assert memory(precision="bf16").logits == whole.logits // 2
 

@@ -275,3 +275,20 @@ def test_trainer_options_refuse_what_cannot_be():
         options_for(micro_batch_rows=3)
     with pytest.raises(ValueError, match="precision must be one of"):
         options_for(precision="fp8")
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an accelerator")
+def test_training_on_an_accelerator_follows_the_cpu(tmp_path):
+    """The first losses on a CUDA device are those of the CPU, and its checkpoints open on the CPU."""
+    there = train(
+        tmp_path / "a",
+        options=options_for(device="cuda"),
+        log_every=1,
+        exactness="L0",
+        save_at=frozenset({8}),
+    )
+    here = train(tmp_path / "b", log_every=1)
+    for one, other in zip(there.of_kind("step"), here.of_kind("step"), strict=True):
+        assert one.metrics == pytest.approx(other.metrics, rel=1e-3)
+    assert Decoder.open(there.checkpoints.saved[8].path / "model").loglikelihood([[1, 2]])

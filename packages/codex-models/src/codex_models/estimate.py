@@ -20,13 +20,15 @@ def decoder_memory(options: DecoderOptions, lock: Lock) -> Memory:
     number = _BF16 if trainer.get("precision") == "bf16" else _FP32
     tokens = rows * lock.seq_len
     parameters = options.num_parameters(lock.vocab_size)
+    with_one_moment = options.num_hidden_parameters if trainer.get("optimizer") == "muon" else 0
+    moments = _FP32 * (2 * parameters - with_one_moment)
     return Memory(
         parameters=_FP32 * parameters,
         gradients=_FP32 * parameters,
-        moments=2 * _FP32 * parameters,
+        moments=moments,
         activations=number * tokens * _kept_per_token(options, lock.seq_len),
         logits=number * tokens * lock.vocab_size,
-        staging=2 * _FP32 * parameters,
+        staging=moments,
     )
 
 

@@ -60,15 +60,20 @@ class DecoderOptions:
             return self.ffn_width
         return -(-8 * self.width // (3 * _FFN_MULTIPLE)) * _FFN_MULTIPLE
 
+    @property
+    def num_hidden_parameters(self) -> int:
+        """Number of entries of the matrices inside blocks."""
+        return self.layers * (4 * self.width**2 + 3 * self.width * self.inner_width)
+
     def num_parameters(self, vocab_size: int) -> int:
         """Number of parameters; tied matrices count once.
 
         >>> DecoderOptions(layers=1, width=4, heads=1, ffn_width=8).num_parameters(10)
         212
         """
-        block = 4 * self.width**2 + 3 * self.width * self.inner_width + 2 * self.width
+        gains = (2 * self.layers + 1) * self.width
         embeddings = vocab_size * self.width * (1 if self.tied_embeddings else 2)
-        return self.layers * block + embeddings + self.width
+        return self.num_hidden_parameters + gains + embeddings
 
 
 @attrs.frozen(kw_only=True)
