@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from codex_core.components import KIND_HOOKS, Component
-from codex_core.requirements import Requirement, bringing, parse_requirement
+from codex_core.plugins.requirements import Requirement, bringing, parse_requirement
 
 ROOT = Path(__file__).resolve().parents[1]
 TARGET = ROOT / "packages" / "codex-core" / "src" / "codex_core" / "known.json"

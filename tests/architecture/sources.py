@@ -10,6 +10,9 @@ from typing import NamedTuple
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ROOT / "packages"
 SIBLINGS = ("codex_models", "codex_safety", "codex_telemetry", "codex_tokenizers")
+#: Folders of the kernel: what stands behind its public modules.
+KERNEL_FOLDERS = ("planning", "plugins", "running")
+
 ROOMS = ("data", "evaluation", "ngram", "cli", "testing")
 
 
@@ -19,6 +22,7 @@ class Import(NamedTuple):
     module: str
     file: Path
     line: int
+    is_late: bool = False
 
     @property
     def top(self) -> str:
@@ -35,33 +39,35 @@ def files(package: str = "*") -> list[Path]:
 
 
 def kernel_files() -> list[Path]:
-    """The modules directly in `codex_core`, without the door to the command line."""
+    """The modules directly in `codex_core` and in the kernel's folders, without the door to the command line."""
     return [
         path
         for path in files("codex_core")
-        if path.parent.name == "codex_core" and path.name != "__main__.py"
+        if path.parent.name in ("codex_core", *KERNEL_FOLDERS) and path.name != "__main__.py"
     ]
 
 
 def imports(path: Path) -> Iterator[Import]:
     """Every import of a file, also those inside functions; what only a type checker sees is left out."""
     tree = ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
-    for node in _running(tree):
+    for node, is_late in _running(tree):
         if isinstance(node, ast.Import):
             for alias in node.names:
-                yield Import(alias.name, path, node.lineno)
+                yield Import(alias.name, path, node.lineno, is_late)
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}:{node.lineno}: imports are absolute"
             for alias in node.names:
-                yield Import(f"{node.module}.{alias.name}", path, node.lineno)
+                yield Import(f"{node.module}.{alias.name}", path, node.lineno, is_late)
 
 
-def _running(node: ast.AST) -> Iterator[ast.AST]:
+def _running(node: ast.AST, is_late: bool = False) -> Iterator[tuple[ast.AST, bool]]:
+    """The statements below a node, each with whether it runs only when a function is called."""
+    is_late = is_late or isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
     for child in ast.iter_child_nodes(node):
         if isinstance(child, ast.If) and "TYPE_CHECKING" in ast.dump(child.test):
             children = child.orelse
         else:
             children = [child]
         for statement in children:
-            yield statement
-            yield from _running(statement)
+            yield statement, is_late
+            yield from _running(statement, is_late)

@@ -137,7 +137,7 @@ def test_second_process_on_one_run_is_refused_and_named_the_first(project):
 @pytest.mark.slow
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_signal_while_training_finishes_the_step_and_saves(project, number, code):
-    """One Ctrl-C: the step is finished, a checkpoint saved, the way to go on printed; the rest equals an unbroken run."""
+    """One Ctrl-C finishes the step, saves, and tells how to go on; what follows equals an unbroken run."""
     unbroken, run = project.path / "unbroken", project.path / "stopped"
     assert project.codex("train", "run.yaml", "--run-dir", unbroken).code == 0
 

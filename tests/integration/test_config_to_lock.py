@@ -8,10 +8,10 @@ import pytest
 
 from codex_core import config, plan
 from codex_core.data.prepare import prepare
-from codex_core.environment import collect
 from codex_core.lock import Lock
 from codex_core.places import find_places
 from codex_core.registry import Registry
+from codex_core.running.environment import collect
 
 RUN = """\
 run: {seed: 3, threads: 1}

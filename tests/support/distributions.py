@@ -20,8 +20,8 @@ from typing import Any
 
 import pytest
 
-from codex_core import snapshot, survey
-from codex_core.selection import Selection
+from codex_core.plugins import snapshot, survey
+from codex_core.plugins.selection import Selection
 
 #: What a plugin module needs at most, besides the standard library; zipp is how importlib-metadata reads eggs.
 LIBRARIES = ("attr", "attrs", "codex_core", "pluggy", "zipp")

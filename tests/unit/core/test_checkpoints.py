@@ -10,12 +10,13 @@ from typing import Any
 
 import pytest
 
-from codex_core import checkpoint_files, checkpoints
+from codex_core import checkpoints
 from codex_core.checkpoints import CheckpointStore, Origin
 from codex_core.errors import ArtefactError, CodexError, InputError, RunFailed
 from codex_core.events import CheckpointPruned, CheckpointRejected, CheckpointSaved, Event, Warned
 from codex_core.files import OS_FILES, Files
-from codex_core.retention import to_prune
+from codex_core.running import checkpoint_files
+from codex_core.running.retention import to_prune
 from tests.support.faulty_files import MODES, FaultyFiles, Killed
 from tests.support.small_training import prepared_at
 

@@ -9,12 +9,13 @@ from typing import Literal
 import attrs
 import pytest
 
-from codex_core import config, layers
+from codex_core import config
 from codex_core.config import RunConfig
 from codex_core.duration import Duration
 from codex_core.errors import CodexError, ConfigError, InputError
 from codex_core.options import option
-from codex_core.structuring import options_from, plain_values, structure
+from codex_core.planning import layers
+from codex_core.planning.structuring import options_from, plain_values, structure
 from tests.support.fake_registry import FakeRegistry, FakeRow
 
 GOOD = """\

@@ -6,8 +6,8 @@ import time
 
 import pytest
 
-from codex_core.configio import MAX_BYTES, origins, parse, plain, read
 from codex_core.errors import ConfigError, InputError
+from codex_core.planning.configio import MAX_BYTES, origins, parse, plain, read
 
 
 def read_text(text: str) -> object:

@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from codex_core import environment
+from codex_core.running import environment
 
 SECRET = "hunter2hunter2hunter2"
 

@@ -15,7 +15,7 @@ from typing import Any
 import attrs
 import pytest
 
-from codex_core import checkpoints, execute, journal, project_journal, runs
+from codex_core import checkpoints, execute, journal, runs
 from codex_core.errors import ArtefactError, InputError, Interrupted, MissingDependency, RunFailed
 from codex_core.events import (
     CheckpointSaved,
@@ -23,7 +23,8 @@ from codex_core.events import (
     RunStarted,
     Warned,
 )
-from codex_core.signals import Stop
+from codex_core.running import project_journal
+from codex_core.running.signals import Stop
 from tests.support.faulty_files import FaultyFiles
 from tests.support.small_runs import essence, fail_at, go_on, start, the_run
 from tests.support.small_training import (

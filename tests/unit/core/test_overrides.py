@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from codex_core.configio import origins, parse, plain
 from codex_core.errors import ConfigError
-from codex_core.overrides import apply, parse_override
+from codex_core.planning.configio import origins, parse, plain
+from codex_core.planning.overrides import apply, parse_override
 
 WRITTEN = """\
 run: {seed: 1}

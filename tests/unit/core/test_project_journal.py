@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from codex_core import project_journal
 from codex_core.errors import InputError
 from codex_core.places import Places
+from codex_core.running import project_journal
 from codex_core.scrub import REDACTED, Scrubber
 
 

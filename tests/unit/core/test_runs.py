@@ -16,11 +16,12 @@ from pathlib import Path
 import attrs
 import pytest
 
-from codex_core import claims, processes, project_journal, runs
+from codex_core import runs
 from codex_core.errors import ArtefactError, InputError, UsageError
 from codex_core.files import write_atomic
 from codex_core.places import Places
-from codex_core.processes import Process
+from codex_core.running import claims, processes, project_journal
+from codex_core.running.processes import Process
 from codex_core.runs import RunDir
 from tests.support.faulty_files import FaultyFiles
 

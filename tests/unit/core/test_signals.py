@@ -7,7 +7,7 @@ import signal
 import pytest
 
 from codex_core.errors import ExitCode, Interrupted
-from codex_core.signals import Stop, listening
+from codex_core.running.signals import Stop, listening
 
 
 @pytest.mark.parametrize(

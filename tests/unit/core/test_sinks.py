@@ -10,7 +10,7 @@ import pytest
 
 from codex_core.contracts import RunInfo
 from codex_core.events import Event, Warned, WriterDisabled
-from codex_core.sinks import Pump
+from codex_core.running.sinks import Pump
 from tests.support.list_writer import ListWriter
 
 RUN = RunInfo(run_id="abc", name="x", attempt=1, path=Path("run"))

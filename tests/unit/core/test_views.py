@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from codex_core import views
-from codex_core.views import MetricRows
+from codex_core.running import views
+from codex_core.running.views import MetricRows
 
 
 def step(number: int, loss: float = 1.0) -> tuple[str, dict[str, object]]:

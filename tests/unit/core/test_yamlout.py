@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from codex_core.configio import parse, plain
-from codex_core.yamlout import flow, write
+from codex_core.planning.configio import parse, plain
+from codex_core.planning.yamlout import flow, write
 
 texts = st.text(alphabet=st.characters(exclude_categories=["Cs"]))
 # Texts that look like other things are what a writer of YAML gets wrong.

@@ -32,7 +32,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _list(arguments: list[str]) -> int | None:
     """Answer `registry list` at once; None when the command line proper has to, which also reports errors."""
-    from codex_core import listing
+    from codex_core.plugins import listing
 
     try:
         return listing.answer(arguments)

@@ -20,14 +20,14 @@ from typing import Any
 
 import attrs
 
-from codex_core import checkpoint_files as form
 from codex_core.canonical import file_digest, readable_json, sha256_of
-from codex_core.checkpoint_files import Checkpoint, inspect, verify
 from codex_core.contracts import Emit, SavedState
 from codex_core.errors import ArtefactError, CodexError, InputError, RunFailed
 from codex_core.events import CheckpointPruned, CheckpointRejected, CheckpointSaved, Event, Warned
 from codex_core.files import OS_FILES, Files, write_atomic
-from codex_core.retention import to_prune
+from codex_core.running import checkpoint_files as form
+from codex_core.running.checkpoint_files import Checkpoint, inspect, verify
+from codex_core.running.retention import to_prune
 
 __all__ = ["Checkpoint", "CheckpointStore", "Origin", "committed", "find", "inspect", "newest", "verify"]
 

@@ -15,15 +15,15 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from codex_core import layers
 from codex_core.canonical import digest_of
-from codex_core.choices import Resolved, default_safety, resolve, with_choices, written_choices
-from codex_core.configio import Node, dotted, located, origins, plain
 from codex_core.errors import CodexError, ConfigError
 from codex_core.options import option
-from codex_core.overrides import Override, apply, parse_override
-from codex_core.rules import broken_rules
-from codex_core.sections import (
+from codex_core.planning import layers
+from codex_core.planning.choices import Resolved, default_safety, resolve, with_choices, written_choices
+from codex_core.planning.configio import Node, dotted, located, origins, plain
+from codex_core.planning.overrides import Override, apply, parse_override
+from codex_core.planning.rules import broken_rules
+from codex_core.planning.sections import (
     COMPONENT_LISTS,
     SCHEMA,
     CheckpointSection,
@@ -34,8 +34,8 @@ from codex_core.sections import (
     RunSection,
     TelemetrySection,
 )
-from codex_core.structuring import Mistake, flat, placed, plain_values, structure, together
-from codex_core.yamlout import write
+from codex_core.planning.structuring import Mistake, flat, placed, plain_values, structure, together
+from codex_core.planning.yamlout import write
 
 if TYPE_CHECKING:
     from codex_core.registry import Registry

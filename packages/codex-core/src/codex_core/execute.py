@@ -16,10 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from codex_core import journal, plan, project_journal, resuming, yamlout
-from codex_core.attempt import Attempt
+from codex_core import journal, plan
 from codex_core.canonical import canonical_json, readable_json
-from codex_core.checkpoint_files import Checkpoint
 from codex_core.checkpoints import CheckpointStore, Origin, ignore
 from codex_core.clock import Now, utc_now
 from codex_core.contracts import Emit, Evaluate, LanguageModel, Loader, PreparedData
@@ -28,13 +26,17 @@ from codex_core.events import EvaluationDone, Event, RunResumed, Warned
 from codex_core.files import OS_FILES, Files
 from codex_core.journal import Journal
 from codex_core.lock import Lock, Plan
-from codex_core.locked import built, loader
 from codex_core.places import Places
+from codex_core.planning import yamlout
 from codex_core.records import FitResult, MetricValue
-from codex_core.resuming import Changes
+from codex_core.running import project_journal, resuming
+from codex_core.running.attempt import Attempt
+from codex_core.running.checkpoint_files import Checkpoint
+from codex_core.running.locked import built, loader
+from codex_core.running.resuming import Changes
+from codex_core.running.signals import Stop
 from codex_core.runs import RunDir, unwritable
 from codex_core.scrub import Scrubber
-from codex_core.signals import Stop
 
 if TYPE_CHECKING:
     from codex_core.registry import Registry

@@ -12,17 +12,17 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from codex_core.choices import Resolved
 from codex_core.config import RunConfig, resolved_with
 from codex_core.duration import Duration
-from codex_core.environment import num_cpus
 from codex_core.errors import CodexError, ConfigError, MissingDependency, PolicyError, UsageError
 from codex_core.lock import Choice, Plan
-from codex_core.plan_text import describe_lock, describe_plan
-from codex_core.sections import NO_SAFETY
+from codex_core.planning.choices import Resolved
+from codex_core.planning.plan_text import describe_lock, describe_plan
+from codex_core.planning.sections import NO_SAFETY
+from codex_core.planning.settle import settle
+from codex_core.planning.structuring import together
+from codex_core.running.environment import num_cpus
 from codex_core.seeds import seed_for
-from codex_core.settle import settle
-from codex_core.structuring import together
 
 if TYPE_CHECKING:
     from codex_core.registry import Registry

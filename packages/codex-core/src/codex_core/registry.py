@@ -14,14 +14,14 @@ from typing import Any
 
 import attrs
 
-from codex_core import known, loading, snapshot
 from codex_core.canonical import digest_of
 from codex_core.components import EVENT_HOOKS, KINDS
 from codex_core.errors import MissingDependency, UnknownComponent, UsageError
 from codex_core.events import PluginFailed
-from codex_core.known import KnownComponent
 from codex_core.places import Places
-from codex_core.selection import Selection, normalised
+from codex_core.plugins import known, loading, snapshot
+from codex_core.plugins.known import KnownComponent
+from codex_core.plugins.selection import Selection, normalised
 
 
 def _pair(value: Sequence[int] | None) -> tuple[int, int] | None:
@@ -170,7 +170,7 @@ class Registry:
 
     def describe_options(self, rows: Sequence[Row]) -> list[dict[str, Any]]:
         """The fields of components' options, asked of a child process: per row `fields`, `doc`, or a `problem`."""
-        from codex_core import probe  # starting processes takes libraries that most commands do without
+        from codex_core.plugins import probe
 
         asked = [row.options for row in rows if row.options is not None]
         answers = iter(probe.describe_options(asked, self._search, probe.Limits.read(os.environ)))
@@ -232,8 +232,8 @@ class Registry:
         )
 
     def _repinned(self, kind: str, pins: Mapping[str, str]) -> tuple[Row, ...]:
-        from codex_core import survey
-        from codex_core.resolve import resolve
+        from codex_core.plugins import survey
+        from codex_core.plugins.resolve import resolve
 
         selection = Selection(
             only=self._selection.only, off=self._selection.off, pins={**self._selection.pins, **pins}

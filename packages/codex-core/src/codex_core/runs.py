@@ -17,15 +17,15 @@ from typing import Any
 
 import attrs
 
-from codex_core import claims, project_journal
 from codex_core import journal as journals
 from codex_core.canonical import readable_json
-from codex_core.claims import Claim
 from codex_core.clock import Now, timestamp, utc_now
 from codex_core.errors import ArtefactError, InputError, UsageError
 from codex_core.files import OS_FILES, Files, write_atomic
 from codex_core.lock import Lock
 from codex_core.places import Places
+from codex_core.running import claims, project_journal
+from codex_core.running.claims import Claim
 
 RUN_FORMAT = "codex-rundir/1"
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from codex_core import overrides
 from codex_core.cli.config_doc import reference_page, section_fields
-from codex_core.configio import parse
-from codex_core.overrides import apply, parse_override
+from codex_core.planning import overrides
+from codex_core.planning.configio import parse
+from codex_core.planning.overrides import apply, parse_override
 
 PAGE = Path(__file__).resolve().parents[4] / "docs" / "reference" / "config.md"
 

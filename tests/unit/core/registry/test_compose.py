@@ -15,8 +15,8 @@ from codex_core.cli.compose import compose, pairs
 from codex_core.errors import MissingDependency
 from codex_core.places import Places
 from codex_core.plan import make
+from codex_core.plugins.selection import BUILT_IN, Selection
 from codex_core.registry import Registry
-from codex_core.selection import BUILT_IN, Selection
 from tests.support.distributions import World, good
 from tests.support.skips import is_installed
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from codex_core import index
-from codex_core.discovery import read_api
+from codex_core.plugins import index
+from codex_core.plugins.discovery import read_api
 from tests.support.distributions import World, good
 
 

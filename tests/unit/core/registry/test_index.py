@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from codex_core import index, probe, survey
-from codex_core.selection import Selection
+from codex_core.plugins import index, probe, survey
+from codex_core.plugins.selection import Selection
 from tests.support.distributions import World, good
 
 

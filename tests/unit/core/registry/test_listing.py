@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from codex_core import known, listing
 from codex_core.__main__ import main
-from codex_core.reasons import NOTES, REASONS, STATES
-from codex_core.selection import Selection
+from codex_core.plugins import known, listing
+from codex_core.plugins.reasons import NOTES, REASONS, STATES
+from codex_core.plugins.selection import Selection
 from tests.support.distributions import World, good
 
 HEAVY = (

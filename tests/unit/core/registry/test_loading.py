@@ -12,12 +12,12 @@ from typing import Any
 
 import pytest
 
-from codex_core import loading
 from codex_core.errors import CodexError, MissingDependency
 from codex_core.events import RunFinishedContext
-from codex_core.loading import PluginError
+from codex_core.plugins import loading
+from codex_core.plugins.loading import PluginError
+from codex_core.plugins.selection import Selection
 from codex_core.registry import Registry
-from codex_core.selection import Selection
 from tests.support.distributions import World, good
 
 

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from codex_core.errors import MissingDependency, UnknownComponent, UsageError
+from codex_core.plugins.selection import Selection
 from codex_core.registry import Registry
-from codex_core.selection import Selection
 from tests.support.distributions import World, good
 
 

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from codex_core import probe
 from codex_core.components import MAX_COMPONENTS_PER_PLUGIN
-from codex_core.reasons import REASONS
+from codex_core.plugins import probe
+from codex_core.plugins.reasons import REASONS
 from tests.support.distributions import World, good
 
 TOO_MANY = MAX_COMPONENTS_PER_PLUGIN + 5

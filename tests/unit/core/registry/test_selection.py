@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from codex_core.errors import UsageError
-from codex_core.selection import Selection
+from codex_core.plugins.selection import Selection
 from tests.support.distributions import World, good
 
 

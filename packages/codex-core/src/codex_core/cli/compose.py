@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from codex_core import __version__, known
+from codex_core import __version__
 from codex_core.errors import MissingDependency
-from codex_core.known import KnownComponent
+from codex_core.plugins import known
+from codex_core.plugins.known import KnownComponent
 from codex_core.registry import Registry, Row
 
 GOALS = ("pretrain",)

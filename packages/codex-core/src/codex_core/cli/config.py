@@ -16,11 +16,11 @@ from codex_core.cli.config_schema import json_schema
 from codex_core.cli.output import print_json, say, table
 from codex_core.cli.session import Session
 from codex_core.config import RunConfig
-from codex_core.configio import read
 from codex_core.errors import ExitCode, InputError
 from codex_core.files import write_atomic
-from codex_core.layers import installed_presets, preset_path
-from codex_core.structuring import flat
+from codex_core.planning.configio import read
+from codex_core.planning.layers import installed_presets, preset_path
+from codex_core.planning.structuring import flat
 
 FILE = click.Path(path_type=Path)
 JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")

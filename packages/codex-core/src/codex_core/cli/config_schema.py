@@ -10,8 +10,8 @@ import attrs
 
 from codex_core.config import RunConfig
 from codex_core.duration import UNITS, Duration
-from codex_core.sections import COMPONENT_KINDS, COMPONENT_LISTS, NO_SAFETY, ComponentChoice
-from codex_core.structuring import init_fields
+from codex_core.planning.sections import COMPONENT_KINDS, COMPONENT_LISTS, NO_SAFETY, ComponentChoice
+from codex_core.planning.structuring import init_fields
 
 if TYPE_CHECKING:
     from codex_core.registry import Registry

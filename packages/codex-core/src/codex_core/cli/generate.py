@@ -12,8 +12,8 @@ from codex_core.cli.output import print_json, say
 from codex_core.cli.session import Session
 from codex_core.contracts import SafetyPolicy, SafetyStream, Tokenizer
 from codex_core.errors import InputError, RunFailed
-from codex_core.project_journal import append
 from codex_core.records import GenerationSettings
+from codex_core.running.project_journal import append
 
 
 @click.command()

@@ -12,15 +12,15 @@ from typing import Any
 import attrs
 import click
 
-from codex_core import listing
 from codex_core.cli.compose import GOALS, compose
 from codex_core.cli.output import print_json, say, table
 from codex_core.cli.session import Session
 from codex_core.components import KINDS
 from codex_core.errors import ExitCode, InputError, UnknownComponent
 from codex_core.files import write_atomic
+from codex_core.plugins import listing
+from codex_core.plugins.selection import Selection
 from codex_core.registry import Row
-from codex_core.selection import Selection
 
 
 @click.group()

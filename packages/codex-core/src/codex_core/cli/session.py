@@ -60,8 +60,8 @@ class Session:
     @cached_property
     def registry(self) -> Registry:
         """Everything installed, from the index when it is valid."""
+        from codex_core.plugins.selection import Selection
         from codex_core.registry import Registry
-        from codex_core.selection import Selection
 
         return Registry.open(
             places=self.places, selection=Selection.from_environment(flags=self.flags.plugins)
@@ -77,8 +77,8 @@ class Session:
     ) -> RunConfig:
         """A checked configuration with names resolved; from here on the registry follows its `plugins` section."""
         from codex_core import config
+        from codex_core.plugins.selection import Selection
         from codex_core.registry import Registry
-        from codex_core.selection import Selection
 
         plugins = config.plugins_of(path, overrides, preset=preset)
         if plugins.only is not None or plugins.off or plugins.pins:

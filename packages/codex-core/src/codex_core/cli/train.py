@@ -13,10 +13,10 @@ from codex_core.cli import work
 from codex_core.cli.output import print_json, say
 from codex_core.cli.progress import Display
 from codex_core.cli.session import Session
-from codex_core.environment import collect
 from codex_core.errors import ExitCode, InputError, UsageError
 from codex_core.execute import RunResult
 from codex_core.lock import Choice, Lock, Plan
+from codex_core.running.environment import collect
 from codex_core.runs import RunDir
 
 

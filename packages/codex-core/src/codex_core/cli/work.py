@@ -13,21 +13,22 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from codex_core import execute, plan, project_journal
+from codex_core import execute, plan
 from codex_core.cli.output import say
 from codex_core.cli.progress import Display
 from codex_core.cli.session import Session
 from codex_core.contracts import Emit, PreparedData
 from codex_core.data import prepare as data_room
 from codex_core.data.store import folder_of
-from codex_core.environment import collect
 from codex_core.errors import InputError
 from codex_core.evaluation.runner import evaluate_split
 from codex_core.execute import RunResult, Surroundings
 from codex_core.lock import Lock, Plan
+from codex_core.running import project_journal
+from codex_core.running.environment import collect
+from codex_core.running.signals import listening
 from codex_core.runs import RunDir
 from codex_core.scrub import Scrubber
-from codex_core.signals import listening
 
 
 def make_plan(

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import attrs
 
 from codex_core.lock import Choice, Plan
-from codex_core.structuring import options_from
+from codex_core.planning.structuring import options_from
 
 
 class Components(Protocol):

@@ -18,7 +18,7 @@ from codex_core.contracts import RunInfo
 from codex_core.errors import InputError
 from codex_core.evaluation.options import WriterOptions
 from codex_core.files import write_atomic
-from codex_core.views import ROW_KEYS, as_csv, as_ndjson
+from codex_core.running.views import ROW_KEYS, as_csv, as_ndjson
 
 
 class NdjsonWriter:

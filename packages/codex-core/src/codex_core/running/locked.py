@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from codex_core.contracts import Loaded, Loader
 from codex_core.lock import Lock
-from codex_core.structuring import options_from
+from codex_core.planning.structuring import options_from
 
 if TYPE_CHECKING:
     from codex_core.registry import Registry

@@ -20,7 +20,7 @@ from types import FrameType
 from typing import Any
 
 from codex_core.errors import CodexError, ExitCode, Interrupted, MissingDependency
-from codex_core.listing import escaped
+from codex_core.plugins.listing import escaped
 
 #: What a target must offer, by kind: the contract is in `codex_core.contracts`.
 _OFFERS = {

@@ -13,12 +13,12 @@ from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any
 
-from codex_core import discovery, index, probe, resolve
 from codex_core.errors import UsageError
-from codex_core.listing import escaped, render
-from codex_core.locate import find_module, is_present
-from codex_core.requirements import Requirement, bringing, install_line
-from codex_core.selection import Selection
+from codex_core.plugins import discovery, index, probe, resolve
+from codex_core.plugins.listing import escaped, render
+from codex_core.plugins.locate import find_module, is_present
+from codex_core.plugins.requirements import Requirement, bringing, install_line
+from codex_core.plugins.selection import Selection
 
 Values = dict[str, Any]
 

@@ -16,7 +16,7 @@ import sys
 import time
 from binascii import crc32
 
-from codex_core.locate import is_present
+from codex_core.plugins.locate import is_present
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,22 +27,22 @@ YOUNG_NS = 2_000_000_000
 ABSENT = "absent"
 KEPT_FILES = 32
 
-_PACKAGE = os.path.dirname(os.path.abspath(__file__))
+_PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 #: A change in one of these modules makes every stored fact worthless.
 _OWN_MODULES = (
     "__init__",
     "components",
-    "discovery",
-    "hookcheck",
     "hookspecs",
-    "index",
-    "locate",
-    "probe",
-    "probe_child",
-    "probe_journal",
-    "resolve",
-    "selection",
-    "survey",
+    "plugins/discovery",
+    "plugins/hookcheck",
+    "plugins/index",
+    "plugins/locate",
+    "plugins/probe",
+    "plugins/probe_child",
+    "plugins/probe_journal",
+    "plugins/resolve",
+    "plugins/selection",
+    "plugins/survey",
 )
 
 

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from codex_core.configio import dotted
 from codex_core.errors import CodexError, MissingDependency, PolicyError
-from codex_core.sections import COMPONENT_KINDS, COMPONENT_LISTS, NO_SAFETY, ComponentChoice
-from codex_core.structuring import Mistake, plain_values, structure, unknown_key
+from codex_core.planning.configio import dotted
+from codex_core.planning.sections import COMPONENT_KINDS, COMPONENT_LISTS, NO_SAFETY, ComponentChoice
+from codex_core.planning.structuring import Mistake, plain_values, structure, unknown_key
 
 if TYPE_CHECKING:
     from codex_core.registry import Registry, Row

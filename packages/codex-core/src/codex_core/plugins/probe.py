@@ -21,8 +21,8 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from codex_core import probe_journal
-from codex_core.probe_journal import Result, failed
+from codex_core.plugins import probe_journal
+from codex_core.plugins.probe_journal import Result, failed
 
 CHILD = os.path.join(os.path.dirname(os.path.abspath(__file__)), "probe_child.py")
 MAX_OUTPUT_BYTES = 64 << 10

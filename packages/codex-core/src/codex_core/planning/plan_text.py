@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from codex_core.lock import Choice, Lock, Plan
-from codex_core.sections import NO_SAFETY, SPLITS
+from codex_core.planning.sections import NO_SAFETY, SPLITS
 
 _LABEL_WIDTH = 22
 

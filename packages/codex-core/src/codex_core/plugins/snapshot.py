@@ -6,8 +6,9 @@ import json
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from codex_core import __version__, index
-from codex_core.selection import Selection
+from codex_core import __version__
+from codex_core.plugins import index
+from codex_core.plugins.selection import Selection
 
 Values = dict[str, Any]
 
@@ -37,7 +38,7 @@ def take(
         rows = json.loads(b"[" + held.rows + b"]")
         return Snapshot(rows, json.loads(held.facts), held.rows, search, [])
     # Imported on a miss only: reading metadata and starting processes takes libraries that a hit can do without.
-    from codex_core import survey
+    from codex_core.plugins import survey
 
     old = None if refresh else index.read(wanted, places)
     rows, facts, rendered, skipped = survey.look(selection, environ, search, wanted, places[0], old)

@@ -11,8 +11,9 @@ from __future__ import annotations
 import os
 import sys
 
-from codex_core import CODEX_API, __version__, index
-from codex_core.selection import Selection
+from codex_core import CODEX_API, __version__
+from codex_core.plugins import index
+from codex_core.plugins.selection import Selection
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def show(
         return _print(envelope(held.rows))
     rows = _parsed(held.rows) if held is not None else _taken(selection, home, refresh=refresh)
     if absent_too:
-        from codex_core import known
+        from codex_core.plugins import known
 
         rows = known.with_absent(rows)
     if kind is not None:
@@ -132,7 +133,7 @@ def _parsed(rendered: bytes) -> list[dict[str, Any]]:
 
 
 def _taken(selection: Selection, home: str | None, *, refresh: bool) -> list[dict[str, Any]]:
-    from codex_core import snapshot
+    from codex_core.plugins import snapshot
 
     return snapshot.take(selection, os.environ, home, refresh=refresh).rows
 

@@ -10,10 +10,10 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from codex_core.choices import Resolved
 from codex_core.duration import Duration
-from codex_core.sections import SPLITS
-from codex_core.structuring import Mistake
+from codex_core.planning.choices import Resolved
+from codex_core.planning.sections import SPLITS
+from codex_core.planning.structuring import Mistake
 
 if TYPE_CHECKING:
     from codex_core.config import RunConfig

@@ -15,7 +15,7 @@ import attrs
 from codex_core.components import NAME_PATTERN
 from codex_core.duration import Duration
 from codex_core.options import option
-from codex_core.structuring import CONVERTER, Misfit
+from codex_core.planning.structuring import CONVERTER, Misfit
 
 SCHEMA = "codex-run/1"
 

@@ -14,9 +14,9 @@ import attrs
 from codex_core.contracts import PreparedData
 from codex_core.errors import ConfigError, InputError, MissingDependency
 from codex_core.lock import Lock, Plan
+from codex_core.planning.rules import PHASE_OPTIONS
+from codex_core.planning.structuring import options_from
 from codex_core.records import Memory
-from codex_core.rules import PHASE_OPTIONS
-from codex_core.structuring import options_from
 
 if TYPE_CHECKING:
     from codex_core.registry import Registry

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import attrs
 
-from codex_core.configio import Node, read
 from codex_core.errors import ConfigError, InputError
-from codex_core.structuring import near
+from codex_core.planning.configio import Node, read
+from codex_core.planning.structuring import near
 
 MAX_LAYERS = 8
 

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from functools import cache
 from typing import Any, NamedTuple
 
-_PATH = os.path.join(os.path.dirname(os.path.abspath(__file__)), "known.json")
+_PATH = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "known.json")
 
 
 class KnownComponent(NamedTuple):
@@ -52,7 +52,7 @@ def find(kind: str, name: str) -> KnownComponent | None:
 
 def with_absent(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """Rows together with one row per known component that nothing installed offers."""
-    from codex_core.resolve import ROW_FIELDS, sort_key
+    from codex_core.plugins.resolve import ROW_FIELDS, sort_key
 
     there = {(row["kind"], row["id"]) for row in rows}
     # A distribution that is installed and cannot be asked has a row of its own, which says what to do.

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from codex_core.configio import plain_scalar
+from codex_core.planning.configio import plain_scalar
 
 #: Text here, but truth values to readers of YAML 1.1.
 _TRUTH_ELSEWHERE = {"y", "n", "yes", "no", "on", "off"}

@@ -142,7 +142,7 @@ def main(job_path: str) -> None:
 
 def _load_core() -> None:
     """What every plugin module imports, so that no plugin is charged for it."""
-    importlib.import_module("codex_core.hookcheck")
+    importlib.import_module("codex_core.plugins.hookcheck")
     importlib.import_module("codex_core.hookspecs")
 
 
@@ -170,7 +170,7 @@ def _counted_streams() -> list[Counter]:
 
 def _describe_plugin(item: dict[str, Any], watch: Watch, counters: list[Counter]) -> dict[str, Any]:
     """Import a plugin module and ask its kind hooks; the result is always a record."""
-    checks = importlib.import_module("codex_core.hookcheck")
+    checks = importlib.import_module("codex_core.plugins.hookcheck")
     name = item["module"]
     before = _Before(counters)
     result: dict[str, Any] = {"components": [], "events": [], "problem": None}

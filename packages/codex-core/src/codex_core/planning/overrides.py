@@ -21,9 +21,9 @@ from typing import Any
 
 import attrs
 
-from codex_core.configio import Node, located, parse, plain, plain_scalar
 from codex_core.errors import ConfigError
-from codex_core.structuring import near
+from codex_core.planning.configio import Node, located, parse, plain, plain_scalar
+from codex_core.planning.structuring import near
 
 _STEP = re.compile(r"""(?:^|\.)([^.\[\]=\s"'+~]+)|\[([0-9]+)\]|\["([^"]+)"\]|\['([^']+)'\]""")
 

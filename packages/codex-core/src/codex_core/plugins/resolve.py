@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from codex_core.components import KINDS
-from codex_core.discovery import Fact
-from codex_core.reasons import REASONS
-from codex_core.requirements import Requirement, install_line
-from codex_core.selection import Selection
+from codex_core.plugins.discovery import Fact
+from codex_core.plugins.reasons import REASONS
+from codex_core.plugins.requirements import Requirement, install_line
+from codex_core.plugins.selection import Selection
 
 Values = dict[str, Any]
 
@@ -195,6 +195,6 @@ def _pin_line(row: Values) -> str:
 
 
 def _bringing(modules: Iterable[str], requirements: list[Requirement]) -> list[Requirement]:
-    from codex_core.requirements import bringing
+    from codex_core.plugins.requirements import bringing
 
     return [one for module in modules if (one := bringing(module, requirements)) is not None]

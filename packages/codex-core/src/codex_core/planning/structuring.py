@@ -24,9 +24,9 @@ from cattrs.errors import (
 )
 from cattrs.gen import make_dict_structure_fn, override
 
-from codex_core.configio import dotted
 from codex_core.duration import Duration
 from codex_core.errors import CodexError, ConfigError
+from codex_core.planning.configio import dotted
 
 T = TypeVar("T")
 E = TypeVar("E", bound=CodexError)

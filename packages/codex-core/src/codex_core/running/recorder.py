@@ -18,10 +18,10 @@ from codex_core.errors import Interrupted, RunFailed
 from codex_core.events import CheckpointSaved, Event, PluginFailed, ProgressMade, Warned
 from codex_core.files import OS_FILES, Files
 from codex_core.journal import Journal, plain
+from codex_core.running.sinks import Pump
+from codex_core.running.views import MetricRows
 from codex_core.runs import RunDir
 from codex_core.scrub import Scrubber
-from codex_core.sinks import Pump
-from codex_core.views import MetricRows
 
 Fire = Callable[[str, Any], Iterable[PluginFailed]]
 """`registry.fire`: calls an event hook of all plugins and gives the failures."""

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any, Self
 
 import attrs
 
-from codex_core import project_journal
 from codex_core.clock import Now, timestamp, utc_now
 from codex_core.contracts import Emit, RunInfo, Writer
 from codex_core.errors import CodexError, ExitCode, Interrupted, RunFailed
@@ -33,12 +32,13 @@ from codex_core.files import OS_FILES, Files
 from codex_core.journal import History, Journal
 from codex_core.lock import Lock
 from codex_core.places import Places
-from codex_core.recorder import Recorder, failed_write
 from codex_core.records import FitResult
+from codex_core.running import project_journal
+from codex_core.running.recorder import Recorder, failed_write
+from codex_core.running.sinks import Pump
+from codex_core.running.views import MetricRows
 from codex_core.runs import RunDir
 from codex_core.scrub import Scrubber
-from codex_core.sinks import Pump
-from codex_core.views import MetricRows
 
 if TYPE_CHECKING:
     from codex_core.registry import Registry

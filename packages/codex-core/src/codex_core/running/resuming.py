@@ -15,13 +15,13 @@ from typing import Any
 import attrs
 
 from codex_core import checkpoints
-from codex_core.checkpoint_files import Checkpoint
 from codex_core.contracts import Emit
 from codex_core.errors import ArtefactError, InputError, UsageError
 from codex_core.events import Event, Warned
 from codex_core.journal import History
 from codex_core.lock import Lock
-from codex_core.processes import Process
+from codex_core.running.checkpoint_files import Checkpoint
+from codex_core.running.processes import Process
 from codex_core.runs import ENDED_WELL, RunDir
 
 #: Paths of a lock that follow from others or from the command; they are neither refused nor listed.

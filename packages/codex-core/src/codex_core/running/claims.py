@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import Self
 
 from codex_core.errors import ArtefactError
-from codex_core.processes import Process
+from codex_core.running.processes import Process
 
 try:
     import fcntl

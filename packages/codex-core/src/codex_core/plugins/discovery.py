@@ -22,9 +22,10 @@ from urllib.parse import unquote, urlsplit
 
 from importlib_metadata import Distribution, DistributionFinder, MetadataPathFinder
 
-from codex_core import CODEX_API, __version__, requirements
-from codex_core.locate import find_module
-from codex_core.selection import BUILT_IN, normalised
+from codex_core import CODEX_API, __version__
+from codex_core.plugins import requirements
+from codex_core.plugins.locate import find_module
+from codex_core.plugins.selection import BUILT_IN, normalised
 
 GROUP = "codex.plugins"
 #: The oldest plugin API that this core serves.

@@ -1,0 +1,1 @@
+"""The machinery behind `codex_core.registry`: finding, probing, remembering and importing plugins."""
