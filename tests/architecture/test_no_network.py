@@ -50,6 +50,7 @@ def test_main_job_runs_without_a_network(cut_off: list[str], tmp_path: Path) -> 
 
 
 @pytest.mark.proof
+@pytest.mark.slow
 def test_unit_tests_pass_without_a_network(cut_off: list[str]) -> None:
     """Every unit test that does not ask for this machine passes where there is no interface."""
     command = [

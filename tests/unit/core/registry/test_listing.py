@@ -65,7 +65,8 @@ def test_list_is_byte_identical_twice_and_imports_nothing_of_plugins(world: Worl
         "import sys; from codex_core.__main__ import main; code = main(['registry', 'list', '--json'])\n"
         f"print([code, *sorted(set(sys.modules) & set({[*HEAVY, 'dist_a']!r}))], file=sys.stderr)"
     )
-    environ = {**os.environ, "CODEX_HOME": str(world.home), "CODEX_PROBE_LIMIT_S": "2"}
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
+    environ |= {"CODEX_HOME": str(world.home), "CODEX_PROBE_LIMIT_S": "2"}
     environ["PYTHONPATH"] = os.pathsep.join([str(world.site.path), os.environ.get("PYTHONPATH", "")])
     command = [sys.executable, "-c", script]
     second = subprocess.run(
