@@ -96,8 +96,8 @@ def run_quick(gate: Gate, *, root: Path) -> Result:
 def missing(gate: Gate, *, root: Path) -> Result:
     """Refuse a gate whose tool is not installed, and note it in the project's journal."""
     # Imported here, because the gates also judge a core that cannot be imported.
-    from codex_core import project_journal
     from codex_core.places import find_places
+    from codex_core.running import project_journal
 
     what = f"{gate.needs} is not installed"
     noted = project_journal.append(find_places(root), "gate", {"gate": gate.name, "what": what, "fix": HINT})

@@ -13,6 +13,8 @@ SIBLINGS = ("codex_models", "codex_safety", "codex_telemetry", "codex_tokenizers
 #: Folders of the kernel: what stands behind its public modules.
 KERNEL_FOLDERS = ("planning", "plugins", "running")
 
+#: What stands behind the kernel's public modules; nobody else looks there.
+BEHIND = ("planning", "plugins", "running")
 ROOMS = ("data", "evaluation", "ngram", "cli", "testing")
 
 
@@ -39,12 +41,13 @@ def files(package: str = "*") -> list[Path]:
 
 
 def kernel_files() -> list[Path]:
-    """The modules directly in `codex_core` and in the kernel's folders, without the door to the command line."""
-    return [
-        path
-        for path in files("codex_core")
-        if path.parent.name in ("codex_core", *KERNEL_FOLDERS) and path.name != "__main__.py"
-    ]
+    """The kernel: all of `codex_core` that is no room, without the door to the command line."""
+    found = []
+    for path in files("codex_core"):
+        first = path.relative_to(PACKAGES / "codex-core" / "src" / "codex_core").parts[0]
+        if first not in (*ROOMS, "__main__.py"):
+            found.append(path)
+    return found
 
 
 def imports(path: Path) -> Iterator[Import]:
