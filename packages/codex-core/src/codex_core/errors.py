@@ -182,6 +182,21 @@ class CatalogueEntry(NamedTuple):
 
 
 CATALOGUE: dict[str, CatalogueEntry] = {
+    "CLI-001": CatalogueEntry(
+        ExitCode.USAGE, "An option, argument or subcommand is not known or has a wrong value."
+    ),
+    "CLI-002": CatalogueEntry(
+        ExitCode.USAGE, "There is no command of this name, in the core or in any plugin."
+    ),
+    "CLI-003": CatalogueEntry(ExitCode.USAGE, "There is no help topic of this name."),
+    "CLI-005": CatalogueEntry(
+        ExitCode.USAGE, "A training or plan was asked for without naming a configuration."
+    ),
+    "EVL-010": CatalogueEntry(
+        ExitCode.INPUT, "The prepared data was made with another tokenizer than the checkpoint's."
+    ),
+    "GEN-001": CatalogueEntry(ExitCode.INPUT, "A prompt is longer than the model's context."),
+    "GEN-002": CatalogueEntry(ExitCode.NO, "The safety policy blocked a prompt."),
     "CFG-001": CatalogueEntry(ExitCode.INPUT, "A configuration file cannot be read."),
     "CFG-002": CatalogueEntry(ExitCode.USAGE, "A configuration file is not valid YAML."),
     "CFG-003": CatalogueEntry(
