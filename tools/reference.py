@@ -37,7 +37,7 @@ def errors_page() -> str:
             f"### {code}",
             "",
             f"{entry.sentence}",
-            f"Exit code {int(entry.exit_code)}.",
+            f"Exit code {int(entry.exit_code)}." if entry.exit_code else "A warning: the command goes on.",
             "",
         ]
     return "\n".join(lines).rstrip() + "\n"

@@ -8,7 +8,7 @@ import pytest
 
 from codex_core.running import environment
 
-SECRET = "hunter2hunter2hunter2"
+SECRET = "hunter2" * 3
 
 
 @pytest.fixture
