@@ -44,12 +44,23 @@ def test_dropout_depends_on_its_generator_only():
     """The same seed gives the same mask whatever happened before; kept entries are scaled up."""
     layer = Dropout(0.25).train()
     layer.generator = torch.Generator()
-    x = torch.ones(400)
+    x = torch.ones(3, 401)
     layer.generator.manual_seed(7)
     first = layer(x)
     torch.rand(3)
     layer.generator.manual_seed(7)
     assert torch.equal(layer(x), first)
-    assert sorted(set(first.tolist())) == pytest.approx([0.0, 1 / 0.75])
-    assert 0.6 < (first > 0).double().mean() < 0.9
+    assert sorted(set(first.flatten().tolist())) == pytest.approx([0.0, 1 / 0.75])
+    assert first.mean().item() == pytest.approx(1.0, abs=0.06)  # 4 standard deviations
+    assert not torch.equal(layer(x), first)
     assert torch.equal(layer.eval()(x), x)
+
+
+def test_dropout_drops_the_share_that_it_says():
+    """Over many entries the share of zeros is the rate, rounded to 256ths, and the mean stays."""
+    for rate in (0.0, 0.1, 0.5):
+        layer = Dropout(rate).train()
+        layer.generator = torch.Generator().manual_seed(1)
+        found = layer(torch.ones(200_000))
+        assert (found == 0).double().mean().item() == pytest.approx(round(256 * rate) / 256, abs=5e-3)
+        assert found.mean().item() == pytest.approx(1.0, abs=1e-2)

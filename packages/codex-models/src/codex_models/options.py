@@ -38,7 +38,9 @@ class DecoderOptions:
         True,
         doc="multiply embeddings by the square root of width, so that they enter blocks with a size near one",
     )
-    dropout: float = option(0.0, doc="dropout on embeddings and on what blocks add", minimum=0.0, maximum=0.9)
+    dropout: float = option(
+        0.0, doc="dropout on embeddings and on what blocks add, in 256ths", minimum=0.0, maximum=0.9
+    )
     rope_theta: float = option(10000.0, doc="base of the rotary frequencies", minimum=1.0)
     norm_eps: float = option(1e-5, doc="added to the mean square in RMSNorm", minimum=0.0)
 
