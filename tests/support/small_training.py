@@ -200,6 +200,10 @@ class SmallRegistry:
     options: dict[str, type] = attrs.field(factory=dict)
     hooks: dict[str, Callable[[Any], None]] = attrs.field(factory=dict)
     fired: list[tuple[str, Any]] = attrs.field(factory=list)
+    frozen: tuple[dict[str, Any], ...] = ()
+
+    def freeze(self) -> tuple[dict[str, Any], ...]:
+        return self.frozen
 
     def find(self, kind: str, name: str, *, pins: Any = None, usable: bool = True) -> SmallRow:
         if name not in self.targets:

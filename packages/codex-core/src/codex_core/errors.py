@@ -192,6 +192,10 @@ CATALOGUE: dict[str, CatalogueEntry] = {
     "CLI-005": CatalogueEntry(
         ExitCode.USAGE, "A training or plan was asked for without naming a configuration."
     ),
+    "CLI-006": CatalogueEntry(ExitCode.USAGE, "What the doctor is to require is no row of its table."),
+    "CLI-007": CatalogueEntry(
+        ExitCode.CAPABILITY, "Something that was required of this installation or machine is absent."
+    ),
     "EVL-010": CatalogueEntry(
         ExitCode.INPUT, "The prepared data was made with another tokenizer than the checkpoint's."
     ),
@@ -217,6 +221,16 @@ CATALOGUE: dict[str, CatalogueEntry] = {
     "CFG-011": CatalogueEntry(ExitCode.USAGE, "Values of a configuration contradict each other."),
     "CFG-012": CatalogueEntry(ExitCode.USAGE, "No configuration key has the name that was asked about."),
     "CFG-013": CatalogueEntry(ExitCode.INPUT, "A configuration file cannot be written; nothing is replaced."),
+    "CFG-014": CatalogueEntry(
+        ExitCode.USAGE,
+        "A configuration is of a version that cannot be read, mixes two versions, or does not say its version.",
+    ),
+    "CFG-015": CatalogueEntry(
+        ExitCode.USAGE, "A reference to the environment stands where none is allowed, or cannot be read."
+    ),
+    "CFG-016": CatalogueEntry(ExitCode.INPUT, "A configuration refers to an environment variable that is not set."),
+    "CFG-017": CatalogueEntry(ExitCode.USAGE, "The axes of a sweep cannot be read or give no cells, or equal ones."),
+    "CFG-018": CatalogueEntry(ExitCode.INPUT, "The folder of a sweep's cell holds something else."),
     "PLN-001": CatalogueEntry(
         ExitCode.MISSING, "A chosen component is known but cannot be used on this machine."
     ),
@@ -250,6 +264,15 @@ CATALOGUE: dict[str, CatalogueEntry] = {
     "REG-013": CatalogueEntry(ExitCode.MISSING, "A component does not keep the contract of its kind."),
     "REG-014": CatalogueEntry(ExitCode.MISSING, "A component needs itself while it is being loaded."),
     "REG-015": CatalogueEntry(ExitCode.USAGE, "A pin names a component or distribution that is not there."),
+    "REG-016": CatalogueEntry(ExitCode.MISSING, "A plugin of a frozen set is not installed."),
+    "REG-017": CatalogueEntry(ExitCode.MISSING, "A plugin of a frozen set is installed in another version."),
+    "REG-018": CatalogueEntry(ExitCode.INPUT, "A frozen set of plugins cannot be read or written."),
+    "REG-019": CatalogueEntry(ExitCode.INPUT, "The index of the installation cannot be written."),
+    "REG-030": CatalogueEntry(
+        ExitCode.MISSING, "The distribution that is to be checked is not installed, or offers nothing."
+    ),
+    "REG-031": CatalogueEntry(ExitCode.USAGE, "A new plugin package cannot have this name."),
+    "REG-032": CatalogueEntry(ExitCode.INPUT, "The folder of a new plugin package exists or cannot be made."),
     "DAT-001": CatalogueEntry(
         ExitCode.INPUT,
         "A dataset's file or folder does not exist, cannot be read, or holds no matching file.",

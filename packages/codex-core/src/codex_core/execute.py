@@ -138,6 +138,7 @@ def resume(
     """
     with _noting_failures(around), folder.claim() as claim:
         before = folder.lock()
+        resuming.require_plugins(before, around.registry.freeze())
         prepared = open_data(before)
         _require_same_data(prepared, before)
         lock, changes = _settled_again(before, asked, prepared, around)
@@ -215,7 +216,8 @@ def _settled_again(
 ) -> tuple[Lock, Changes]:
     """The lock of a further attempt and what differs: the one before, unless something was asked to change."""
     if asked is None:
-        return before, Changes({}, resuming.drift(before, around.environment))
+        changed = resuming.plugin_drift(before, around.registry.freeze())
+        return before, Changes({}, resuming.drift(before, around.environment) | changed)
     after = _settled(asked, prepared, around)
     registry = around.registry
     options = registry.options_class(registry.find("trainers", before.components["trainer"]["id"]))

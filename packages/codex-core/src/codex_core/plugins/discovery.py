@@ -89,6 +89,15 @@ def scan(search: Sequence[str]) -> Scan:
     return Scan(facts, inputs, skipped)
 
 
+def find_distribution(name: str, search: Sequence[str]) -> Fact | None:
+    """What metadata says of one distribution, without looking at any other; None when it is not installed."""
+    context = DistributionFinder.Context(name=name, path=list(search))  # type: ignore[no-untyped-call]  # as published
+    copies = [_Folder(dist, "") for dist in MetadataPathFinder.find_distributions(context)]
+    copies = [one for one in copies if not one.is_leftover and _mentions_us(one)]
+    ranked = sorted(copies, key=lambda one: (not one.metadata(), one.is_egg_info))
+    return _about(ranked[0]) if ranked else None
+
+
 def problem(reason: str, hint: str, fix: str) -> dict[str, str]:
     """Why a plugin cannot be used, as facts and rows hold it."""
     return {"reason": reason, "hint": hint, "fix": fix}

@@ -8,7 +8,7 @@ are not asked for but happen: they are told, never refused here.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from codex_core.errors import ArtefactError, InputError, UsageError
 from codex_core.events import Event, Warned
 from codex_core.journal import History
 from codex_core.lock import Lock
+from codex_core.plugins import frozen
 from codex_core.running.checkpoint_files import Checkpoint
 from codex_core.running.processes import Process
 from codex_core.runs import ENDED_WELL, RunDir
@@ -31,7 +32,7 @@ _DERIVED = re.compile(
 )
 
 #: What happens to a machine between attempts.
-_DRIFT = re.compile(r"environment\..*|plugins.*|components\..*\.version")
+_DRIFT = re.compile(r"environment\..*|components\..*\.version")
 
 #: What a user may ask for on a resume.
 _FREE = re.compile(
@@ -52,7 +53,7 @@ def compare(before: Lock, after: Lock, *, resumable: Collection[str] = ()) -> Ch
 
     `resumable` are the trainer's options that may change; `duration` always may.
     """
-    old, new = flat(before.as_dict()), flat(after.as_dict())
+    old, new = (flat({**lock.as_dict(), "plugins": None}) for lock in (before, after))
     options = {f"config.trainer.{name}" for name in {"duration", *resumable}}
     follow = {path.replace("config.trainer", "components.trainer.options") for path in options}
     asked, drift, refused = {}, {}, {}
@@ -68,7 +69,7 @@ def compare(before: Lock, after: Lock, *, resumable: Collection[str] = ()) -> Ch
             refused[path] = pair
     if refused:
         raise _not_resumable(refused)
-    return Changes(asked, drift)
+    return Changes(asked, drift | plugin_drift(before, after.plugins))
 
 
 def drift(lock: Lock, environment: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
@@ -80,6 +81,29 @@ def drift(lock: Lock, environment: Mapping[str, Any]) -> dict[str, tuple[Any, An
         for path in paths
         if old.get(path) != new.get(path) and not _DERIVED.fullmatch(path)
     }
+
+
+def require_plugins(lock: Lock, present: Sequence[Mapping[str, Any]]) -> None:
+    """Raise `MissingDependency` when a plugin that gave the run a component is not installed any more."""
+    gone = frozen.missing(frozen.offering(lock.plugins, _ids(lock)), {one["dist"] for one in present})
+    if gone is not None:
+        raise gone
+
+
+def plugin_drift(lock: Lock, present: Sequence[Mapping[str, Any]]) -> dict[str, tuple[Any, Any]]:
+    """How the plugins that a run imports differ from those that its lock froze; others may come and go."""
+    old, new = frozen.imported(lock.plugins, _ids(lock)), frozen.imported(present, _ids(lock))
+    told = {}
+    for change in frozen.compare(old, new):
+        after = change.after or "not installed"
+        if change.names and change.before == change.after:
+            after = f"{after} with other parts ({', '.join(change.names)})"
+        told[f"plugins.{change.plugin}"] = (change.before or "not installed", after)
+    return told
+
+
+def _ids(lock: Lock) -> list[str]:
+    return [str(held.get("id")) for held in lock.components.values()]
 
 
 def resumable_options(options: type | None) -> list[str]:
