@@ -35,6 +35,7 @@ from codex_core.planning.sections import (
     TelemetrySection,
 )
 from codex_core.planning.structuring import Mistake, flat, placed, plain_values, structure, together
+from codex_core.planning.versions import with_hint
 from codex_core.planning.yamlout import write
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ class RunConfig:
     """A checked configuration; immutable.
 
     `written` tells the place of every value that was written, `overrides` the changes from the command line in
-    order, `found` the components that a registry resolved, by section.
+    order, `found` the components that a registry resolved, by section, `notices` what the author should know.
     """
 
     schema: str = option(SCHEMA, doc="the format of the file", choices=(SCHEMA,))
@@ -73,6 +74,7 @@ class RunConfig:
     written: Mapping[str, str] = _internal(dict)
     overrides: tuple[str, ...] = _internal(tuple)
     found: Mapping[str, Resolved] = _internal(dict)
+    notices: tuple[str, ...] = _internal(tuple)
 
     def as_dict(self) -> dict[str, Any]:
         """The configuration as plain values: defaults filled in, canonical ids where a registry resolved them."""
@@ -109,12 +111,13 @@ def load(
     `seed` is the command line's `--seed`, the last override. Raises `InputError` when a file cannot be read, and
     `ConfigError` (or what the registry raises for an unknown name) with all mistakes otherwise.
     """
-    root, changes, mistakes = _read(path, overrides, preset=preset, seed=seed, find_presets=find_presets)
-    config, errors = _assemble(plain(root), origins(root), registry=registry)
+    layered, changes, mistakes = _read(path, overrides, preset=preset, seed=seed, find_presets=find_presets)
+    config, errors = _assemble(plain(layered.root), origins(layered.root), registry=registry)
     if all_errors := [*mistakes, *errors]:
         raise together(all_errors)
     assert config is not None
-    return attrs.evolve(config, overrides=tuple(change.text for change in changes))
+    texts = tuple(change.text for change in changes)
+    return attrs.evolve(config, overrides=texts, notices=layered.notices)
 
 
 def plugins_of(
@@ -128,8 +131,8 @@ def plugins_of(
 
     Mistakes are left to `load`, which reports all of them; a section that cannot be read counts as not written.
     """
-    root, _, _ = _read(path, overrides, preset=preset, seed=None, find_presets=find_presets)
-    values = plain(root)
+    layered, _, _ = _read(path, overrides, preset=preset, seed=None, find_presets=find_presets)
+    values = plain(layered.root)
     section, _ = structure(PluginsSection, values.get("plugins") or {} if isinstance(values, dict) else {})
     return section or PluginsSection()
 
@@ -150,7 +153,7 @@ def resolved_with(config: RunConfig, registry: Registry) -> RunConfig:
     if errors:
         raise together(errors)
     assert changed is not None
-    return attrs.evolve(changed, overrides=config.overrides)
+    return attrs.evolve(changed, overrides=config.overrides, notices=config.notices)
 
 
 def _assemble(
@@ -171,6 +174,7 @@ def _assemble(
             assert config is not None, "resolved components keep the shape of a configuration"
         config = attrs.evolve(config, written=places, found=found)
         mistakes += broken_rules(config, found)
+    mistakes = [with_hint(mistake) for mistake in mistakes]
     return config, [*(mistake.error(_place(mistake.path, places)) for mistake in mistakes), *errors]
 
 
@@ -209,7 +213,7 @@ def _read(
     preset: str | None,
     seed: int | None,
     find_presets: layers.FindPresets,
-) -> tuple[Node, list[Override], list[CodexError]]:
+) -> tuple[layers.Layers, list[Override], list[CodexError]]:
     """What is written once everything is laid over each other, the changes made, and those that could not be made."""
     if path is not None and preset is not None:
         why = f"{path} and the preset {preset!r} were both given"
@@ -220,16 +224,16 @@ def _read(
             fix=f"write `extends: {preset}` into {path}",
         )
     if path is not None:
-        root = layers.read_layers(path, find_presets)
+        layered = layers.read_layers(path, find_presets)
     elif preset is not None:
-        root = layers.read_preset(preset, find_presets)
+        layered = layers.read_preset(preset, find_presets)
     else:
-        root = Node({}, "command line")
+        layered = layers.Layers(Node({}, "command line"))
     changes, mistakes = _read_overrides(overrides)
     if seed is not None:
         changes.append(Override("set", ("run", "seed"), seed, f"run.seed={seed}"))
-    root, misplaced = apply(root, changes, lists=_list_defaults())
-    return root, changes, [*mistakes, *misplaced]
+    root, misplaced = apply(layered.root, changes, lists=_list_defaults())
+    return attrs.evolve(layered, root=root), changes, [*mistakes, *misplaced]
 
 
 def _read_overrides(texts: Sequence[str]) -> tuple[list[Override], list[CodexError]]:

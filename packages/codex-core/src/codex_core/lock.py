@@ -52,7 +52,8 @@ class Plan:
     `config` is the resolved configuration as plain values, `config_hash` its digest, `origins` where each value
     came from, `choices` the components by section, `seeds` by purpose, `duration` how long to train (None when
     the trainer is not installed), `durations` all others by dotted path, `threads` compute threads. Relative
-    paths among options start at `base_path`, the working directory.
+    paths among options start at `base_path`, the working directory; `environ` is what references (`${env:NAME}`)
+    among them may name, and stays out of everything that is written.
     """
 
     config: Mapping[str, Any]
@@ -69,6 +70,7 @@ class Plan:
     durations: Mapping[str, Duration]
     origins: Mapping[str, str] = attrs.field(factory=dict)
     base_path: Path = attrs.field(factory=Path)
+    environ: Mapping[str, str] = attrs.field(factory=dict, eq=False, repr=False)
 
     @property
     def missing(self) -> tuple[Choice, ...]:

@@ -7,7 +7,7 @@ imports a heavy library. Safety is decided here: switched off only when no polic
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -21,7 +21,7 @@ from codex_core.planning.plan_text import describe_lock, describe_plan
 from codex_core.planning.sections import NO_SAFETY
 from codex_core.planning.settle import settle
 from codex_core.planning.structuring import together
-from codex_core.running.environment import num_cpus
+from codex_core.running.processors import num_cpus
 from codex_core.seeds import seed_for
 
 if TYPE_CHECKING:
@@ -34,12 +34,18 @@ SEED_PURPOSES = ("model.init", "data.order", "tokenizer", "dropout", "sampling")
 
 
 def make(
-    config: RunConfig, registry: Registry, *, bypass_reason: str | None = None, cpus: int | None = None
+    config: RunConfig,
+    registry: Registry,
+    *,
+    bypass_reason: str | None = None,
+    cpus: int | None = None,
+    environ: Mapping[str, str] | None = None,
 ) -> Plan:
     """The plan of a configuration.
 
     `bypass_reason` is the user's word for training without an installed policy, `cpus` the processors to use when
-    the configuration does not say (default: those of this process). Raises `ConfigError`, `UnknownComponent` or
+    the configuration does not say (default: those of this process), `environ` the variables that paths may refer
+    to. Raises `ConfigError`, `UnknownComponent` or
     `PolicyError`, all mistakes together.
     """
     config = resolved_with(config, registry)
@@ -61,6 +67,7 @@ def make(
         duration=getattr(trainer, "duration", None),
         durations=dict(_durations(config)),
         origins=config.origins,
+        environ=environ or {},
     )
 
 

@@ -18,8 +18,10 @@ from codex_core.cli.session import Session
 from codex_core.config import RunConfig
 from codex_core.errors import ExitCode, InputError
 from codex_core.files import write_atomic
+from codex_core.planning import versions
 from codex_core.planning.configio import read
 from codex_core.planning.layers import installed_presets, preset_path
+from codex_core.planning.sections import SCHEMA
 from codex_core.planning.structuring import flat
 
 FILE = click.Path(path_type=Path)
@@ -160,20 +162,35 @@ def init(session: Session, output: Path, preset: str) -> None:
     text = preset_path(preset, where="--preset", presets=installed_presets()).read_text(encoding="utf-8")
     if not any(row.kind == "safety_policies" and row.state == "ok" for row in session.registry.rows):
         text += "safety:\n  name: none\n  reason: no safety policy is installed\n"
-    try:
-        if output.exists():
-            raise FileExistsError(17, "it exists", str(output))
-        write_atomic(output, text)
-    except OSError as error:
-        raise InputError(
-            code="CFG-013",
-            what=f"cannot write {output}",
-            where=str(output),
-            why=error.strerror or str(error),
-            fix="codex config init -o ANOTHER.yaml",
-        ) from None
+    if output.exists():
+        raise unwritable(output, "it exists", fix="codex config init -o ANOTHER.yaml")
+    written(output, text, fix="codex config init -o ANOTHER.yaml")
     read(output)
     say(f"wrote {output}; next: codex plan {output}")
+
+
+@config.command()
+@click.argument("file", type=FILE)
+@click.option("--write", "is_written", is_flag=True, help="Replace FILE instead of printing.")
+@click.pass_obj
+def migrate(session: Session, file: Path, is_written: bool) -> None:
+    """Bring FILE up to the present version of the format; comments and layout stay.
+
+    \b
+    Examples:
+      codex config migrate run.yaml
+      codex config migrate run.yaml --write
+    """
+    read(file)
+    text, changes = versions.migrate(file.read_text(encoding="utf-8-sig"), source=str(file))
+    if not changes:
+        say(f"{file} is in the present version, {SCHEMA}: nothing to do")
+    for change in changes:
+        say(f"{file}: {change}")
+    if not is_written:
+        print(text, end="")
+    elif changes:
+        written(file, text, fix=f"codex config migrate {file} > ANOTHER.yaml")
 
 
 @config.command()
@@ -186,6 +203,19 @@ def schema(session: Session) -> None:
       codex config schema
     """
     print(readable_json(json_schema(session.registry)), end="")
+
+
+def written(path: Path, text: str, *, fix: str) -> None:
+    """Write a file whole; raises `InputError` when that is not possible."""
+    try:
+        write_atomic(path, text)
+    except OSError as error:
+        raise unwritable(path, error.strerror or str(error), fix=fix) from None
+
+
+def unwritable(path: Path, why: str, *, fix: str) -> InputError:
+    """The error for a file that cannot be written."""
+    return InputError(code="CFG-013", what=f"cannot write {path}", where=str(path), why=why, fix=fix)
 
 
 def _changes(one: RunConfig, other: RunConfig) -> list[tuple[str, Any, Any]]:

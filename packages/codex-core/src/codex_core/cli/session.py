@@ -77,6 +77,7 @@ class Session:
     ) -> RunConfig:
         """A checked configuration with names resolved; from here on the registry follows its `plugins` section."""
         from codex_core import config
+        from codex_core.cli.output import say
         from codex_core.plugins.selection import Selection
         from codex_core.registry import Registry
 
@@ -86,7 +87,10 @@ class Session:
                 flags=self.flags.plugins, only=plugins.only, off=plugins.off, pins=plugins.pins
             )
             self.registry = Registry.open(places=self.places, selection=selection)
-        return config.load(path, overrides, registry=self.registry, preset=preset, seed=seed)
+        loaded = config.load(path, overrides, registry=self.registry, preset=preset, seed=seed)
+        for notice in loaded.notices:
+            say(f"warning: {notice}")
+        return loaded
 
     def plugin_commands(self) -> dict[str, str]:
         """Usable command groups of plugins: name -> summary."""

@@ -42,14 +42,14 @@ def make_plan(
 ) -> Plan:
     """Load a configuration and resolve its names; raises with every mistake at once."""
     loaded = session.configuration(path, overrides, preset=preset, seed=seed)
-    return plan.make(loaded, session.registry, bypass_reason=bypass_safety)
+    return plan.make(loaded, session.registry, bypass_reason=bypass_safety, environ=os.environ)
 
 
 @contextmanager
 def surroundings(session: Session) -> Iterator[Surroundings]:
     """What a run needs from this process: registry, places, a display, signals, environment, command line."""
     scrub = Scrubber.of(os.environ)
-    with Display(verbosity=session.flags.verbosity) as display, listening(_tell_of_signal) as stop:
+    with Display.of(session.flags) as display, listening(_tell_of_signal) as stop:
         yield Surroundings(
             registry=session.registry,
             places=session.places,

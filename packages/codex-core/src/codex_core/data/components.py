@@ -6,12 +6,12 @@ themselves (`unit="path"`).
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any, Protocol
 
 import attrs
 
 from codex_core.lock import Choice, Plan
+from codex_core.planning.references import resolved
 from codex_core.planning.structuring import options_from
 
 
@@ -45,14 +45,14 @@ def find(choice: Choice, plan: Plan, *, registry: Components) -> Found:
     cls = registry.options_class(row)
     options: Any = dict(choice.options)
     if cls is not None:
-        options = with_paths(options_from(cls, options, where=choice.section), plan.base_path)
+        options = with_paths(options_from(cls, options, where=choice.section), plan, section=choice.section)
     return Found(id=name, version=choice.version, target=registry.load(row), options=options)
 
 
-def with_paths(options: Any, base: Path) -> Any:
-    """Options whose relative paths start at `base`."""
+def with_paths(options: Any, plan: Plan, *, section: str) -> Any:
+    """Options with references to the environment resolved, whose relative paths start at the plan's base path."""
     changed = {
-        field.name: str(base / value)
+        field.name: str(plan.base_path / resolved(value, plan.environ, where=f"{section}.{field.name}"))
         for field in attrs.fields(type(options))
         if field.metadata.get("unit") == "path" and isinstance(value := getattr(options, field.name), str)
     }

@@ -17,6 +17,7 @@ import attrs
 from codex_core.errors import ConfigError, InputError
 from codex_core.planning.configio import Node, read
 from codex_core.planning.structuring import near
+from codex_core.planning.versions import upgraded
 
 MAX_LAYERS = 8
 
@@ -26,12 +27,20 @@ COMPONENT_SECTIONS = ("tokenizer", "model", "trainer", "safety")
 FindPresets = Callable[[], Mapping[str, Path]]
 
 
-def read_layers(path: Path, find_presets: FindPresets) -> Node:
+@attrs.frozen
+class Layers:
+    """What files and presets say together, and what their authors should know (`notices`)."""
+
+    root: Node
+    notices: tuple[str, ...] = ()
+
+
+def read_layers(path: Path, find_presets: FindPresets) -> Layers:
     """The file at `path` over everything that it extends."""
     return _extended(_read_mapping(path), path, find_presets, seen=(path.resolve(),))
 
 
-def read_preset(name: str, find_presets: FindPresets) -> Node:
+def read_preset(name: str, find_presets: FindPresets) -> Layers:
     """A named preset over everything that it extends; raises `ConfigError` with the names that exist."""
     return read_layers(preset_path(name, where="command line", presets=find_presets()), find_presets)
 
@@ -66,12 +75,13 @@ def merge(below: Node, above: Node, *, path: str = "") -> Node:
     return Node(merged, above.origin)
 
 
-def _extended(node: Node, path: Path, find_presets: FindPresets, *, seen: tuple[Path, ...]) -> Node:
+def _extended(layer: Layers, path: Path, find_presets: FindPresets, *, seen: tuple[Path, ...]) -> Layers:
+    node = layer.root
     assert isinstance(node.value, dict)
     entries = dict(node.value)
     base = entries.pop("extends", None)
     if base is None:
-        return node
+        return layer
     below_path = _base_path(base, path, find_presets)
     if below_path.resolve() in seen or len(seen) >= MAX_LAYERS:
         chain = " -> ".join(step.name for step in (*seen, below_path))
@@ -87,7 +97,7 @@ def _extended(node: Node, path: Path, find_presets: FindPresets, *, seen: tuple[
             fix="correct `extends`",
         ) from None
     below = _extended(below, below_path, find_presets, seen=(*seen, below_path.resolve()))
-    return merge(below, attrs.evolve(node, value=entries))
+    return Layers(merge(below.root, attrs.evolve(node, value=entries)), (*below.notices, *layer.notices))
 
 
 def _base_path(base: Node, path: Path, find_presets: FindPresets) -> Path:
@@ -113,10 +123,12 @@ def preset_path(name: str, *, where: str, presets: Mapping[str, Path]) -> Path:
     )
 
 
-def _read_mapping(path: Path) -> Node:
+def _read_mapping(path: Path) -> Layers:
+    """One file in the present version of the format."""
     node = read(path)
     if isinstance(node.value, dict):
-        return node
+        node, notices = upgraded(node, source=str(path))
+        return Layers(node, tuple(notices))
     raise ConfigError(
         code="CFG-005",
         what="a configuration is a mapping of sections",

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from codex_core.duration import Duration
 from codex_core.planning.choices import Resolved
+from codex_core.planning.references import misplaced
 from codex_core.planning.sections import SPLITS
 from codex_core.planning.structuring import Mistake
 
@@ -73,6 +74,10 @@ def _selection(config: RunConfig, _: Found) -> Iterator[Mistake]:
         )
 
 
+def _references(config: RunConfig, found: Found) -> Iterator[Mistake]:
+    yield from misplaced(config.as_dict(), found)
+
+
 def _durations(_: RunConfig, found: Found) -> Iterator[Mistake]:
     options = _typed(found, "trainer")
     duration = getattr(options, "duration", None)
@@ -123,6 +128,7 @@ _RULES: tuple[Callable[[RunConfig, Found], Iterator[Mistake]], ...] = (
     _split_shares,
     _evaluated_split,
     _selection,
+    _references,
     _durations,
     _batch,
     _context,

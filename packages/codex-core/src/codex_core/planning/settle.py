@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from codex_core.contracts import PreparedData
 from codex_core.errors import ConfigError, InputError, MissingDependency
 from codex_core.lock import Lock, Plan
 from codex_core.planning.rules import PHASE_OPTIONS
@@ -19,6 +18,7 @@ from codex_core.planning.structuring import options_from
 from codex_core.records import Memory
 
 if TYPE_CHECKING:
+    from codex_core.contracts import PreparedData
     from codex_core.registry import Registry
 
 
