@@ -4,19 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
-
 from codex_core.ngram.counts import Counts, cut_events
 from codex_core.testing.shell import SmallRows
+from codex_core.testing.shell import small_documents as documents
+
+__all__ = ["ORDER", "VOCAB", "counted", "documents"]
 
 VOCAB = 12
 ORDER = 4
-
-
-def documents(count: int, *, seed: int, length: int = 30, vocab_size: int = VOCAB) -> list[list[int]]:
-    """Documents that begin with 0 and in which small ids are common."""
-    rng = np.random.default_rng(seed)
-    return [[0, *np.minimum(rng.geometric(0.3, size=length), vocab_size - 1).tolist()] for _ in range(count)]
 
 
 def counted(pieces: Sequence[Sequence[int]], *, order: int = ORDER, vocab_size: int = VOCAB) -> Counts:

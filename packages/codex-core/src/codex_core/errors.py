@@ -235,16 +235,6 @@ CATALOGUE: dict[str, CatalogueEntry] = {
         ExitCode.USAGE, "The axes of a sweep cannot be read or give no cells, or equal ones."
     ),
     "CFG-018": CatalogueEntry(ExitCode.INPUT, "The folder of a sweep's cell holds something else."),
-    "CFG-014": CatalogueEntry(
-        ExitCode.USAGE,
-        "A configuration is of a version that cannot be read, mixes two versions, or does not say its version.",
-    ),
-    "CFG-015": CatalogueEntry(
-        ExitCode.USAGE, "A reference to the environment stands where none is allowed, or cannot be read."
-    ),
-    "CFG-016": CatalogueEntry(ExitCode.INPUT, "A configuration refers to an environment variable that is not set."),
-    "CFG-017": CatalogueEntry(ExitCode.USAGE, "The axes of a sweep cannot be read or give no cells, or equal ones."),
-    "CFG-018": CatalogueEntry(ExitCode.INPUT, "The folder of a sweep's cell holds something else."),
     "PLN-001": CatalogueEntry(
         ExitCode.MISSING, "A chosen component is known but cannot be used on this machine."
     ),

@@ -3,6 +3,7 @@
 from codex_core import Component, hookimpl
 
 CODEX_API = (1, 0)
+CODEX_EXAMPLES = "codex_models.examples:examples"
 
 
 @hookimpl

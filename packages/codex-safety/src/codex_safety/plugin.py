@@ -5,6 +5,7 @@ from __future__ import annotations
 from codex_core import Component, hookimpl
 
 CODEX_API = (1, 0)
+CODEX_EXAMPLES = "codex_safety.examples:examples"
 
 
 @hookimpl

@@ -6,6 +6,7 @@ from codex_core.components import Component
 from codex_core.hookspecs import hookimpl
 
 CODEX_API = (1, 0)
+CODEX_EXAMPLES = "codex_core.data.examples:examples"
 
 
 @hookimpl

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from codex_core.canonical import canonical_json
 from codex_core.contracts import Dataset
+from codex_core.errors import InputError
 from codex_core.records import Record
 from codex_core.testing.claims import claim
 
 
-def check_dataset(cls: Callable[[Any], Dataset], options: Any, *, most: int | None = None) -> None:
-    """Read all rows (the first `most` of large sources) twice, from two objects, and compare."""
+def check_dataset(
+    cls: Callable[[Any], Dataset], options: Any, *, most: int | None = None, refused: Sequence[Any] = ()
+) -> None:
+    """Read all rows (the first `most` of large sources) twice, from two objects, and compare.
+
+    `refused` are options that lead to unreadable rows: reading them must raise `InputError` that says where.
+    """
     dataset, other = cls(options), cls(options)
     claim(isinstance(dataset, Dataset), "the target's objects lack a member of contracts.Dataset")
     identity = dataset.identity()
@@ -30,6 +36,23 @@ def check_dataset(cls: Callable[[Any], Dataset], options: Any, *, most: int | No
         ids.add(record.id)
     claim(bool(ids), "the dataset has no row")
     claim(canonical_json(dataset.identity()) == canonical_json(identity), "reading changes the identity")
+    for unreadable in refused:
+        _check_refusal(cls, unreadable)
+
+
+def _check_refusal(cls: Callable[[Any], Dataset], options: Any) -> None:
+    try:
+        rows = sum(1 for _ in cls(options).records())
+    except InputError as error:
+        claim(bool(error.where), f"the refusal does not say where the row is: {error.what}")
+    except Exception as error:
+        raise AssertionError(
+            f"an unreadable row must raise InputError, but got {type(error).__name__}: {error}"
+        ) from error
+    else:
+        raise AssertionError(
+            f"an unreadable row must raise InputError, but {rows} rows were read from {options}"
+        )
 
 
 def _records(dataset: Dataset, most: int | None) -> Iterator[Record]:

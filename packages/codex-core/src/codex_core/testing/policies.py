@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from itertools import pairwise
 from random import Random
 from typing import Any
@@ -21,8 +21,12 @@ def check_policy(
     *,
     forbidden: Sequence[str],
     harmless: Sequence[str] = HARMLESS,
+    capabilities: Collection[str] = (),
 ) -> None:
-    """Inspect texts whole and in pieces; each of `forbidden` must match some rule, none of `harmless` may."""
+    """Inspect texts whole and in pieces; each of `forbidden` must match some rule, none of `harmless` may.
+
+    A policy that declares `redact` or `block` among its `capabilities` does what it declares and nothing else.
+    """
     policy = cls(options)
     claim(isinstance(policy, SafetyPolicy), "the target's objects lack a member of contracts.SafetyPolicy")
     claim(policy.fingerprint() == cls(options).fingerprint(), "two objects give two fingerprints")
@@ -36,6 +40,11 @@ def check_policy(
             _check_stream(policy, text, stage, clean)
         for secret in forbidden:
             _check_forbidden(policy, secret, stage)
+            done = "redact" if policy.inspect(secret, stage).allowed else "block"
+            claim(
+                done in capabilities or not {"redact", "block"}.intersection(capabilities),
+                f"the policy does `{done}` at stage {stage}, which it does not declare as a capability",
+            )
 
 
 def _check_forbidden(policy: SafetyPolicy, secret: str, stage: str) -> None:

@@ -83,6 +83,12 @@ def _laid_out(pieces: Sequence[Sequence[int]], seq_len: int) -> tuple[list[Any],
     )
 
 
+def small_documents(count: int, *, seed: int, length: int = 30, vocab_size: int = 12) -> list[list[int]]:
+    """Documents of ids that begin with 0 and in which small ids are common, so that there is something to learn."""
+    rng = np.random.default_rng(seed)
+    return [[0, *np.minimum(rng.geometric(0.3, size=length), vocab_size - 1).tolist()] for _ in range(count)]
+
+
 def small_lock(
     data: SmallRows,
     *,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,8 +37,13 @@ def check_tokenizer(
     folder: Path,
     training_texts: Sequence[str] = TRAINING_TEXTS,
     texts: Sequence[str] = TRICKY_TEXTS,
+    capabilities: Collection[str] = (),
 ) -> None:
-    """Train twice, use one, save it into the empty `folder`, load it, and compare."""
+    """Train twice, use one, save it into the empty `folder`, load it, and compare.
+
+    Of the declared `capabilities`, `lossless` promises that decoding gives the text back, and `offsets` that every
+    character which is no white space belongs to some token.
+    """
     tokenizer = cls.train(list(training_texts), options, seed=1)
     again = cls.train(iter(training_texts), options, seed=1)
     claim(isinstance(tokenizer, Tokenizer), "what train returns lacks a member of contracts.Tokenizer")
@@ -48,9 +53,15 @@ def check_tokenizer(
     )
     claim(tokenizer.fingerprint().startswith("sha256:"), "a fingerprint reads sha256:<hex>")
     claim({"bos", "eos"} <= set(tokenizer.special_ids), "special_ids must name bos and eos")
+    claim(
+        "lossless" not in capabilities or tokenizer.lossless,
+        "`lossless` is declared as a capability, and the tokenizer says that it is not",
+    )
     every = [*training_texts, *texts]
     for text in every:
         _check_text(tokenizer, text)
+        if "offsets" in capabilities:
+            _check_cover(tokenizer, text)
     _check_batch(tokenizer, every)
     _check_artefact(cls, tokenizer, every, folder)
 
@@ -76,6 +87,17 @@ def _check_text(tokenizer: Tokenizer, text: str) -> None:
         f"an offset of {shown} lies outside the text",
     )
     _check_rendering(tokenizer, text, ids)
+
+
+def _check_cover(tokenizer: Tokenizer, text: str) -> None:
+    covered = {place for start, end in tokenizer.encode_with_offsets(text)[1] for place in range(start, end)}
+    missed = [
+        place for place, character in enumerate(text) if not character.isspace() and place not in covered
+    ]
+    claim(
+        not missed,
+        f"`offsets` is declared as a capability, and character {missed[:1]} of {text[:40]!r} belongs to no token",
+    )
 
 
 def _check_rendering(tokenizer: Tokenizer, text: str, ids: Sequence[int]) -> None:

@@ -42,6 +42,15 @@ def check_trainer(
     return whole.checkpoints.path(lock.steps)
 
 
+def train_once(
+    cls: Callable[[Any], Trainer], options: Any, *, model: Loaded, data: PackedRows, lock: Lock, folder: Path
+) -> Path:
+    """Train unbroken, without judging the trainer; returns the last checkpoint, to try its model on."""
+    lock = attrs.evolve(lock, durations={**_durations(options, lock, data), **lock.durations})
+    setting = _Setting(cls=cls, options=options, model=model, data=data, lock=lock, folder=folder)
+    return setting.run("once", stop_after=None).checkpoints.path(lock.steps)
+
+
 def _durations(options: Any, lock: Lock, data: PackedRows) -> dict[str, int]:
     """The trainer's durations in steps, as a settled lock holds them."""
     return {

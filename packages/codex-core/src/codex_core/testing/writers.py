@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +24,15 @@ def check_writer(
     *,
     folder: Path,
     read: Callable[[Path], Sequence[Mapping[str, Any]]] | None = None,
+    capabilities: Collection[str] = (),
 ) -> None:
     """Write rows in two attempts into the run directory `folder`.
 
     `read` reads back what was written; given, it must find every row with its values, as text or as numbers.
+    What is declared as `capabilities` the writer must say of itself, too.
     """
+    lacking = set(capabilities) - set(cls(options).capabilities)
+    claim(not lacking, f"declared as a capability, and not said by the writer: {', '.join(sorted(lacking))}")
     for attempt in (1, 2):
         _write_attempt(cls(options), RunInfo(run_id="r1", name="run", attempt=attempt, path=folder))
     if read is not None:
