@@ -20,14 +20,14 @@ from typing import Any
 
 import pytest
 
-from codex_core.plugins import snapshot, survey
+from codex_core.plugins import frozen, snapshot, survey
 from codex_core.plugins.selection import Selection
 
 #: What a plugin module needs at most, besides the standard library; zipp is how importlib-metadata reads eggs.
 LIBRARIES = ("attr", "attrs", "codex_core", "pluggy", "zipp")
 
 #: Imported before a world narrows the search path: what the registry itself needs is not to be found there.
-PRELOADED = (survey,)
+PRELOADED = (frozen, survey)
 
 GOOD = """
 from codex_core import Component, hookimpl

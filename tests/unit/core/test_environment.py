@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from codex_core.running import environment
+from codex_core.running import environment, processors
 
 SECRET = "hunter2" * 3
 
@@ -66,6 +66,6 @@ def test_processors_are_cut_to_the_limit_of_the_control_group(limit, expected, t
     path = tmp_path / "cpu.max"
     if limit is not None:
         path.write_text(limit)
-    monkeypatch.setattr(environment, "_CGROUP_LIMIT", path)
+    monkeypatch.setattr(processors, "_CGROUP_LIMIT", path)
     monkeypatch.setattr(environment.os, "sched_getaffinity", lambda _: set(range(64)), raising=False)
-    assert environment.num_cpus() == expected
+    assert processors.num_cpus() == expected

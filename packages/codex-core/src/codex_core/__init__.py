@@ -19,6 +19,7 @@ _HOMES = {
     "KINDS": "codex_core.components",
     "EVENT_HOOKS": "codex_core.components",
     "hookimpl": "codex_core.hookspecs",
+    "load_component": "codex_core.plugins.quick",
     "CodexError": "codex_core.errors",
     "ExitCode": "codex_core.errors",
     "Record": "codex_core.records",
@@ -41,6 +42,7 @@ __all__ = [
     "Turn",
     "__version__",
     "hookimpl",
+    "load_component",
     "option",
 ]
 
@@ -52,6 +54,7 @@ if TYPE_CHECKING:
     from codex_core.errors import CodexError, ExitCode
     from codex_core.hookspecs import hookimpl
     from codex_core.options import option
+    from codex_core.plugins.quick import load_component
     from codex_core.records import Encoded, Record, Turn
 
 

@@ -10,18 +10,20 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from codex_core.canonical import digest_of
 from codex_core.components import EVENT_HOOKS, KINDS
 from codex_core.errors import MissingDependency, UnknownComponent, UsageError
-from codex_core.events import PluginFailed
 from codex_core.places import Places
 from codex_core.plugins import known, loading, snapshot
+from codex_core.plugins.containment import Contained, contained
 from codex_core.plugins.known import KnownComponent
 from codex_core.plugins.selection import Selection, normalised
+
+if TYPE_CHECKING:
+    from codex_core.events import PluginFailed
 
 
 def _pair(value: Sequence[int] | None) -> tuple[int, int] | None:
@@ -179,30 +181,28 @@ class Registry:
 
     def freeze(self) -> tuple[dict[str, Any], ...]:
         """The plugins as a lock keeps them: what is installed and what it offers, without measurements."""
-        frozen = []
-        for fact in self._facts:
-            if fact["problem"] is None:
-                names = ("dist", "version", "entry_point", "module", "api")
-                digest = digest_of({"components": fact["components"], "events": fact["events"]})
-                frozen.append({**{name: fact[name] for name in names}, "components": digest})
-        return tuple(frozen)
+        from codex_core.plugins import frozen
+
+        return frozen.freeze(self._facts)
 
     def fire(self, hook_name: str, ctx: Any) -> list[PluginFailed]:
         """Call an event hook of every plugin that implements it; a failing one is reported and not called again."""
         if hook_name not in EVENT_HOOKS:
             raise ValueError(f"{hook_name} is no event; events are {', '.join(EVENT_HOOKS)}")
+        from codex_core.events import PluginFailed
+
         failures: list[PluginFailed] = []
         for fact in self._facts:
             plugin = f"{fact['dist']}/{fact['entry_point']}"
             if fact["problem"] is not None or hook_name not in fact["events"] or plugin in self._disabled:
                 continue
             try:
-                with loading.contained():
+                with contained():
                     hook = loading.load_target(
                         f"{fact['module']}:{hook_name}", dist=fact["dist"], what=plugin
                     )
                     hook(ctx=ctx)
-            except loading.Contained as held:
+            except Contained as held:
                 self._disabled.add(plugin)
                 place = loading.place_of(held.error, fact["module"].partition(".")[0])
                 reason = f"{loading.describe(held.error)}{f' at {place}' if place else ''}"

@@ -13,6 +13,7 @@ import sys
 
 from codex_core import CODEX_API, __version__
 from codex_core.plugins import index
+from codex_core.plugins.parsing import parse
 from codex_core.plugins.selection import Selection
 
 TYPE_CHECKING = False
@@ -51,10 +52,10 @@ def show(
     refresh: bool = False,
 ) -> int:
     """Print the rows and return the exit code."""
-    held = None if refresh else _stored(selection, home)
+    held = None if refresh else stored(selection, home)
     if held is not None and as_json and kind is None and not (absent_too or check):
         return _print(envelope(held.rows))
-    rows = _parsed(held.rows) if held is not None else _taken(selection, home, refresh=refresh)
+    rows = _parsed(held.rows) if held is not None else taken(selection, home, refresh=refresh)
     if absent_too:
         from codex_core.plugins import known
 
@@ -119,20 +120,19 @@ def escaped(text: str) -> str:
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 
-def _stored(selection: Selection, home: str | None) -> index.Stored | None:
+def stored(selection: Selection, home: str | None = None) -> index.Stored | None:
+    """The stored answer, if everything it depends on is as it was."""
     search = index.search_path()
     wanted = index.identity(search, selection.key, __version__)
     return index.read_valid(wanted, index.folders(os.environ, home), search)
 
 
 def _parsed(rendered: bytes) -> list[dict[str, Any]]:
-    import json
-
-    rows: list[dict[str, Any]] = json.loads(b"[" + rendered + b"]")
-    return rows
+    return [parse(line.decode("ascii")) for line in rendered.split(b",\n") if line]
 
 
-def _taken(selection: Selection, home: str | None, *, refresh: bool) -> list[dict[str, Any]]:
+def taken(selection: Selection, home: str | None = None, *, refresh: bool = False) -> list[dict[str, Any]]:
+    """The rows, stored or after a new look; raises `UsageError` for a selection that names nothing."""
     from codex_core.plugins import snapshot
 
     return snapshot.take(selection, os.environ, home, refresh=refresh).rows

@@ -9,30 +9,16 @@ from __future__ import annotations
 
 import importlib
 import os
-import signal
 import sys
 import threading
 import traceback
-from collections.abc import Iterator
-from contextlib import contextmanager
 from difflib import get_close_matches
-from types import FrameType
 from typing import Any
 
-from codex_core.errors import CodexError, ExitCode, Interrupted, MissingDependency
+from codex_core.errors import CodexError, ExitCode, MissingDependency
+from codex_core.plugins.containment import Contained, contained
 from codex_core.plugins.listing import escaped
-
-#: What a target must offer, by kind: the contract is in `codex_core.contracts`.
-_OFFERS = {
-    "tokenizers": ("train", "load"),
-    "models": ("build", "open"),
-    "datasets": ("records", "identity"),
-    "metrics": ("update", "compute"),
-    "writers": ("open", "write", "flush", "close"),
-    "safety_policies": ("inspect", "stream"),
-    "trainers": ("fit",),
-    "commands": ("invoke",),
-}
+from codex_core.plugins.quick import lacking
 
 _loading = threading.local()
 
@@ -63,9 +49,8 @@ def load_target(reference: str, *, dist: str, what: str, kind: str | None = None
             value = _attribute(value, part, reference, dist=dist, what=what)
     finally:
         active.discard(reference)
-    missing = [name for name in _OFFERS.get(kind or "", ()) if not hasattr(value, name)]
-    if missing or (kind not in (None, "commands", "tokenizers", "models") and not callable(value)):
-        said = f"{reference} is {type(value).__name__} without {', '.join(missing) or 'a constructor'}"
+    if kind is not None and (missing := lacking(kind, value)):
+        said = f"{reference} is {type(value).__name__} without {', '.join(missing)}"
         raise _error("type", "REG-013", dist, f"{what} does not keep the contract of {kind}", said)
     return value
 
@@ -115,50 +100,6 @@ def _error(phase: str, code: str, dist: str, what: str, why: str | None) -> Plug
         why=why,
         fix=f"pip install --upgrade {dist}, or switch it off: CODEX_PLUGINS_OFF={dist}",
     )
-
-
-class Contained(Exception):
-    """Whatever plugin code raised, `SystemExit` and its own `KeyboardInterrupt` included."""
-
-    def __init__(self, error: BaseException) -> None:
-        super().__init__(type(error).__name__)
-        self.error = error
-
-
-@contextmanager
-def contained() -> Iterator[None]:
-    """Run plugin code: what it raises comes out as `Contained`, what the user sends (Ctrl-C) as it is."""
-    sent: list[int] = []
-    previous = _listen(sent)
-    try:
-        yield
-    except Interrupted:  # a signal, as the command line hears it
-        raise
-    except KeyboardInterrupt as error:
-        if sent:
-            raise
-        raise Contained(error) from error
-    except BaseException as error:
-        raise Contained(error) from error
-    finally:
-        if previous is not None:
-            signal.signal(signal.SIGINT, previous)
-
-
-def _listen(sent: list[int]) -> Any:
-    """Note interrupts on their way to the present handler; returns it, None where handlers cannot be set."""
-    if threading.current_thread() is not threading.main_thread():
-        return None
-    present = signal.getsignal(signal.SIGINT)
-    if not callable(present):
-        return None
-
-    def note(number: int, frame: FrameType | None) -> Any:
-        sent.append(number)
-        return present(number, frame)
-
-    signal.signal(signal.SIGINT, note)
-    return present
 
 
 def describe(error: BaseException) -> str:

@@ -8,7 +8,6 @@ is null.
 from __future__ import annotations
 
 import importlib.metadata
-import math
 import os
 import platform
 import subprocess
@@ -17,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from codex_core.running.processors import num_cpus as num_cpus
 from codex_core.scrub import Scrubber
 
 #: Distributions whose versions belong to every run.
@@ -40,11 +40,10 @@ VARIABLES = (
     "CUDA_VISIBLE_DEVICES",
     "MKL_NUM_THREADS",
     "OMP_NUM_THREADS",
+    "OMP_WAIT_POLICY",
     "PYTHONHASHSEED",
     "TOKENIZERS_PARALLELISM",
 )
-
-_CGROUP_LIMIT = Path("/sys/fs/cgroup/cpu.max")
 
 
 def collect(*, environ: Mapping[str, str], folder: Path) -> dict[str, Any]:
@@ -60,7 +59,7 @@ def collect(*, environ: Mapping[str, str], folder: Path) -> dict[str, Any]:
             "platform": platform.platform(),
             "machine": platform.machine(),
             "packages": packages(),
-            "hardware": {"cpus": num_cpus(), "cpu": _cpu_model(), "memory_bytes": _memory_bytes()},
+            "hardware": {"cpus": num_cpus(), "cpu": _cpu_model(), "memory_bytes": memory_bytes()},
             "variables": {name: environ[name] for name in VARIABLES if name in environ},
             "git": git_state(folder),
         }
@@ -77,18 +76,6 @@ def packages(names: Sequence[str] = PACKAGES) -> dict[str, str | None]:
         except importlib.metadata.PackageNotFoundError:
             found[name] = None
     return found
-
-
-def num_cpus() -> int:
-    """Processors that this process may use: its affinity, cut to the limit of its control group."""
-    affinity = getattr(os, "sched_getaffinity", None)
-    count = len(affinity(0)) if affinity else os.cpu_count() or 1
-    try:
-        quota, period = _CGROUP_LIMIT.read_text().split()
-        limit = count if quota == "max" else math.ceil(int(quota) / int(period))
-    except (OSError, ValueError):
-        limit = count
-    return max(1, min(count, limit))
 
 
 def git_state(folder: Path) -> dict[str, Any] | None:
@@ -123,7 +110,8 @@ def _cpu_model() -> str | None:
         return platform.processor() or None
 
 
-def _memory_bytes() -> int | None:
+def memory_bytes() -> int | None:
+    """Memory of the machine, null where the system does not tell."""
     if sys.platform == "win32":
         return None
     try:
