@@ -14,8 +14,7 @@ from codex_core.components import MAX_COMPONENTS_PER_PLUGIN
 from codex_core.plugins import probe
 from codex_core.plugins.reasons import REASONS
 from tests.support.distributions import World, good
-
-TOO_MANY = MAX_COMPONENTS_PER_PLUGIN + 5
+from tests.support.hostile import EFFECTS, EVIL, TOO_MANY
 
 
 def beside_control(world: World, source: str, **arguments: Any) -> dict[str, Any]:
@@ -27,75 +26,6 @@ def beside_control(world: World, source: str, **arguments: Any) -> dict[str, Any
     assert [row["state"] for row in rows if row["dist"] != "bad"] == ["ok", "ok"]
     (row,) = [row for row in rows if row["dist"] == "bad"]
     return row
-
-
-def offers(body: str, hook: str = "codex_models") -> str:
-    """A healthy module with one more hook."""
-    return good(extra=f"\n@hookimpl\ndef {hook}{body}\n")
-
-
-MODEL = "Component('m', target='a:b', summary='')"
-
-#: Sources that cannot be used, and the reason their row gives.
-EVIL = {
-    "missing dependency": ("import not_there_at_all", "import-failed"),
-    "syntax error": ("def (", "import-failed"),
-    "recursion": ("def f(): f()\nf()", "import-failed"),
-    "SystemExit": ("raise SystemExit(0)", "import-exits"),
-    "sys.exit in a hook": (offers("(): raise SystemExit"), "import-exits"),
-    "KeyboardInterrupt": ("raise KeyboardInterrupt", "import-failed"),
-    "other BaseException": ("class E(BaseException): pass\nraise E('mine')", "import-failed"),
-    "unprintable exception": (
-        "class E(Exception):\n def __str__(self): raise SystemExit\nraise E",
-        "import-failed",
-    ),
-    "MemoryError": ("raise MemoryError", "import-failed"),
-    "os._exit": ("import os\nos._exit(7)", "process-died"),
-    "signal to itself": ("import os, signal\nos.kill(os.getpid(), signal.SIGSEGV)", "process-died"),
-    "abort": ("import os\nos.abort()", "process-died"),
-    "closes every descriptor": ("import os\nos.closerange(3, 100)\n" + good(), "process-died"),
-    "hangs": ("import threading\nthreading.Event().wait()", "timed-out"),
-    "failing hook": (offers("(): return 1 / 0"), "hook-failed"),
-    "half a generator": (offers(f"():\n yield {MODEL}\n 1 / 0"), "hook-failed"),
-    "nothing offered": ("x = 1", "nothing-offered"),
-    "undecorated hook": ("def codex_models(): return []", "hook-undecorated"),
-    "undecorated other": (good(extra="\ndef codex_helper(): pass\n"), "hook-undecorated"),
-    "no function": ("codex_models = 5", "hook-not-callable"),
-    "arguments": (offers("(x): return []"), "hook-signature"),
-    "coroutine": (good(extra="\n@hookimpl\nasync def codex_models(): return []\n"), "hook-async"),
-    "wrapper": (good(extra="\n@hookimpl(wrapper=True)\ndef codex_models(): yield\n"), "hook-wrapper"),
-    "unknown hook": (offers("(): return []", "codex_planets"), "unknown-hook"),
-    "no list": (offers("(): return 5"), "not-a-component"),
-    "no component": (offers("(): return ['m']"), "not-a-component"),
-    "subclass": (
-        good(extra=f"\nclass Component(Component): pass\n@hookimpl\ndef codex_models(): return [{MODEL}]\n"),
-        "not-a-component",
-    ),
-    "name": (offers("(): return [Component('M!', target='a:b', summary='')]"), "invalid-component"),
-    "text": (offers("(): return [Component('m', target='a:b', summary='x' * 301)]"), "invalid-component"),
-    "runtime": (
-        offers("(): return [Component('m', target='a:b', summary='', runtime=5)]"),
-        "invalid-component",
-    ),
-    "twice": (offers(f"(): return [{MODEL}] * 2"), "duplicate-name"),
-    "too many": (
-        offers(f"(): return [Component(f'm{{i}}', target='a:b', summary='') for i in range({TOO_MANY})]"),
-        "too-many-components",
-    ),
-    "endless list": (
-        "import itertools\n"
-        + offers("(): return (Component(f'm{i}', target='a:b', summary='') for i in itertools.count())"),
-        "too-many-components",
-    ),
-    "event with default": (offers("(ctx=None): pass", "codex_run_started"), "hook-signature"),
-    "event with other name": (offers("(context): pass", "codex_run_started"), "hook-signature"),
-    "event with kwargs": (offers("(ctx, **kw): pass", "codex_run_started"), "hook-signature"),
-    "event as generator": (offers("(ctx): yield", "codex_run_started"), "hook-signature"),
-    "event as coroutine": (
-        good(extra="\n@hookimpl\nasync def codex_run_started(ctx): pass\n"),
-        "hook-async",
-    ),
-}
 
 
 @pytest.fixture(scope="module")
@@ -222,17 +152,6 @@ def test_warning_plugin_is_noted_once(world: World) -> None:
     row = beside_control(world, good(extra="import warnings\nwarnings.warn('old way')\n"))
 
     assert row["notes"] == ["warns: UserWarning: old way"]
-
-
-EFFECTS = {
-    "import threading\nthreading.Thread(target=threading.Event().wait).start()\n": "threads",
-    "import sys\nsys.path.append('/somewhere')\n": "sys.path",
-    "import os\nos.environ['X_OF_PLUGIN'] = '1'\n": "environment",
-    "import os\nos.chdir('/')\n": "working directory",
-    "import sys\nsys.meta_path.insert(0, type('F', (), {'find_spec': staticmethod(lambda *a: None)}))\n": "finders",
-    "import signal\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n": "signal handlers",
-    "import subprocess, sys\nsubprocess.run([sys.executable, '-S', '-c', ''])\n": "processes",
-}
 
 
 @pytest.mark.parametrize("source", EFFECTS, ids=EFFECTS.values())

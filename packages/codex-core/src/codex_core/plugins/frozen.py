@@ -26,7 +26,7 @@ _ABOUT = ("dist", "version", "entry_point", "module", "api")
 
 
 class Change(NamedTuple):
-    """How one plugin differs: `what` is `lost`, `new` or `changed`; components are `kind/name`."""
+    """How a plugin differs: `what` is `lost`, `new` or `changed`; components are `kind/name`, lost, new or altered."""
 
     plugin: str
     dist: str
@@ -35,13 +35,13 @@ class Change(NamedTuple):
     after: str | None
     lost: tuple[str, ...] = ()
     new: tuple[str, ...] = ()
-    changed: tuple[str, ...] = ()
+    altered: tuple[str, ...] = ()
     details: tuple[str, ...] = ()
 
     @property
     def names(self) -> tuple[str, ...]:
         """Everything within the plugin that differs."""
-        return (*self.lost, *self.new, *self.changed, *self.details)
+        return (*self.lost, *self.new, *self.altered, *self.details)
 
 
 def freeze(facts: Iterable[Mapping[str, Any]]) -> tuple[dict[str, Any], ...]:

@@ -64,6 +64,28 @@ def describe_plugins(modules: Sequence[str], search: Sequence[str], limits: Limi
     return _run("plugins", [{"module": module} for module in modules], search, limits)
 
 
+class Examined(NamedTuple):
+    """What became of one plugin in a child of its own: its result, how the child ended, what it printed last."""
+
+    result: Result
+    exit: str
+    printed: str
+
+
+def examine(module: str, search: Sequence[str], limits: Limits) -> Examined:
+    """Import one plugin module in a child of its own; the result is as of `describe_plugins`."""
+    until = time.monotonic() + limits.plugin_s + 2 * GRACE_S
+    ended = _batch("plugins", {0: {"module": module}}, search, limits, until)
+    result = ended.told.results.get(0)
+    if result is None:
+        told, said = ended.told, ended.status
+        reason = "process-died" if told.under_way is not None else "bad-report" if told.spoilt else "no-probe"
+        if ended.timed_out:
+            reason, said = "timed-out", f"no answer within {limits.plugin_s:g} s"
+        result = failed(reason, said, ended.said)
+    return Examined(result, "timed out" if ended.timed_out else ended.status, ended.said)
+
+
 def describe_options(classes: Sequence[str], search: Sequence[str], limits: Limits) -> list[Result]:
     """What the child says of options classes: `fields` with name, type, default, doc and bounds; or a `problem`."""
     return _run("options", [{"options": one} for one in classes], search, limits)

@@ -263,6 +263,30 @@ class _Before:
             "signal handlers": {number: id(_handler(number)) for number in (2, 15)},
         }
 
+    def _details(self, after: dict[str, Any], watch: Watch) -> list[str]:
+        """Each change in words: `sys.path: +/somewhere`, `threads: worker (not a daemon)`."""
+        was = self.state
+        names = {
+            thread.ident: f"{thread.name}{'' if thread.daemon else ' (not a daemon)'}"
+            for thread in threading.enumerate()
+        }
+        found = [f"threads: {names.get(one, one)}" for one in after["threads"] - was["threads"]]
+        found += [f"sys.path: +{one}" for one in after["sys.path"] if one not in was["sys.path"]]
+        found += [f"sys.path: -{one}" for one in was["sys.path"] if one not in after["sys.path"]]
+        old, new = was["environment"], after["environment"]
+        # Names only: values may be secrets.
+        found += [f"environment: {name}" for name in sorted({**old, **new}) if old.get(name) != new.get(name)]
+        numbers = [
+            number
+            for number, one in after["signal handlers"].items()
+            if one != was["signal handlers"][number]
+        ]
+        found += [f"signal handlers: {signal.Signals(number).name}" for number in numbers]
+        if after["working directory"] != was["working directory"]:
+            found.append(f"working directory: {after['working directory']}")
+        found += [f"processes: {one}" for one in sorted(set(watch.processes))]
+        return [str(one)[:200] for one in found[:20]]
+
     def differences(self, watch: Watch, name: str) -> dict[str, Any]:
         """What the plugin did, as the last part of its record; also forgets it, for the next one."""
         after = self._state()
@@ -277,6 +301,7 @@ class _Before:
             "memory_mb": grown,
             "heavy": heavy,
             "side_effects": effects + (["processes"] if watch.processes else []),
+            "details": self._details(after, watch),
             "network": watch.network[:3],
             "printed_bytes": sum(counter.count for counter in self.counters) - self.printed,
             "files": files,

@@ -89,7 +89,7 @@ def _accepted(line: dict[str, Any], task: str) -> Result | None:
             "printed_bytes": _number(line["printed_bytes"]),
             **{
                 key: _texts(line[key])
-                for key in ("heavy", "side_effects", "network", "files", "shared_files")
+                for key in ("heavy", "side_effects", "details", "network", "files", "shared_files")
             },
         }
         if task == "options":
@@ -174,6 +174,7 @@ def failed(reason: str, status: str, said: str) -> Result:
         "memory_mb": None,
         "heavy": [],
         "side_effects": [],
+        "details": [],
         "network": [],
         "printed_bytes": 0,
         "warnings": [],

@@ -91,5 +91,7 @@ NOTES: dict[str, str] = {
     "warns": "Importing the plugin module raises warnings.",
     "side-effects": "Importing the plugin module leaves threads, processes or changed process state behind.",
     "network": "Importing the plugin module tried to reach the network; the attempt was refused.",
+    "slow-import": "Importing the plugin module takes longer than a listing should; told by the doctor.",
+    "memory": "Importing the plugin module takes more memory than a description needs; told by the doctor.",
     "deprecated": "The plugin says what to use instead.",
 }

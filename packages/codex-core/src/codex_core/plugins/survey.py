@@ -99,11 +99,7 @@ def _complete(
     facts: list[Values] = []
     waiting: list[int] = []
     for fact in scanned:
-        if fact["problem"] is None:
-            reason = selection.reason(fact["dist"], fact["entry_point"])
-            if reason is not None:
-                hint, fix = resolve.blocked_words(reason, fact["dist"])
-                fact = {**fact, "problem": {"reason": reason, "hint": hint, "fix": fix}}
+        fact = selected(fact, selection)
         if fact["problem"] is None:
             fact = reusable(fact)
             if fact["probed_at"] is None:
@@ -111,8 +107,17 @@ def _complete(
         facts.append(fact)
     results = probe.describe_plugins([facts[place]["module"] for place in waiting], search, limits)
     for place, result in zip(waiting, results, strict=True):
-        facts[place] = _merged(facts[place], result)
-    return [{**fact, "absent_targets": _absent_targets(fact, search)} for fact in facts]
+        facts[place] = merged(facts[place], result)
+    return [{**fact, "absent_targets": absent_targets(fact, search)} for fact in facts]
+
+
+def selected(fact: Values, selection: Selection) -> Values:
+    """A fact, blocked when the user's selection leaves the plugin out."""
+    reason = None if fact["problem"] else selection.reason(fact["dist"], fact["entry_point"])
+    if reason is None:
+        return fact
+    hint, fix = resolve.blocked_words(reason, fact["dist"])
+    return {**fact, "problem": {"reason": reason, "hint": hint, "fix": fix}}
 
 
 def _expiry(facts: list[Values]) -> float:
@@ -169,7 +174,7 @@ def _key(fact: Values) -> tuple[Any, ...]:
     return tuple(json.dumps(fact[name]) for name in names)
 
 
-def _merged(fact: Values, result: Values) -> Values:
+def merged(fact: Values, result: Values) -> Values:
     """A fact with what the probe found out, in words for users."""
     found = result["problem"]
     merged = {
@@ -187,7 +192,8 @@ def _merged(fact: Values, result: Values) -> Values:
     return {**merged, "notes": [*fact["notes"], *_remarks(result)]}
 
 
-def _absent_targets(fact: Values, search: list[str]) -> list[str]:
+def absent_targets(fact: Values, search: list[str]) -> list[str]:
+    """Modules of targets that are nowhere on the path."""
     modules = {component["target"].partition(":")[0] for component in fact["components"]}
     return sorted(name for name in modules if find_module(name, search) is None)
 
