@@ -12,6 +12,7 @@ import re
 import shutil
 import uuid
 from collections.abc import Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -239,15 +240,27 @@ def find(reference: str, places: Places) -> RunDir:
             fix="give more of the id, or the path of the run",
         )
     if not matches:
-        near = ", ".join(run.path.name for run in runs[-3:])
         raise InputError(
             code="RUN-004",
             what=f"no run matches {reference!r}",
             where=str(places.runs),
-            why=f"the newest runs are {near}" if near else "this project has no runs yet",
+            why=_near(reference, runs),
             fix="codex runs list",
         )
     return matches[0]
+
+
+def _near(reference: str, runs: list[RunDir]) -> str:
+    """Ids, names and folders near to a reference; where none is, the newest runs."""
+    known = ["@last"] if runs else []
+    for run in runs:
+        record = run.record()
+        known += [str(record["id"])[: max(8, len(reference))], str(record["name"]), run.path.name]
+    near = get_close_matches(reference, dict.fromkeys(known), n=3)
+    if near:
+        return f"did you mean {' or '.join(near)}?"
+    newest = ", ".join(run.path.name for run in runs[-3:])
+    return f"the newest runs are {newest}" if newest else "this project has no runs yet"
 
 
 def newest_unfinished(config_hash: str, places: Places) -> RunDir:

@@ -18,7 +18,12 @@ SCAN_SCHEMA = "codex-safety-scan/1"
 
 @click.group(name="safety")
 def safety() -> None:
-    """Scan files for secrets."""
+    """Scan files for secrets.
+
+    \b
+    Examples:
+      codex safety scan .
+    """
 
 
 @safety.command(name="scan")
@@ -28,15 +33,15 @@ def safety() -> None:
 def scan_command(context: click.Context, path: Path, *, as_json: bool) -> None:
     """Search PATH, a file or a folder, for keys, tokens and passwords.
 
-    Prints the file, the line and the rule of each finding, never what was found.
-
-    \b
-    Exit codes: 0 nothing found, 1 something found, 4 nothing found but something could not be searched.
-
     \b
     Examples:
       codex safety scan .
       codex safety scan notebooks --json
+
+    Prints the file, the line and the rule of each finding, never what was found.
+
+    \b
+    Exit codes: 0 nothing found, 1 something found, 4 nothing found but something could not be searched.
     """
     policy = SecretsPolicy()
     result = scan(path, policy)

@@ -31,7 +31,13 @@ def checkpoint() -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.pass_obj
 def list_command(session: Session, run: str, as_json: bool) -> None:
-    """List the checkpoints of RUN, newest first, each with whether it verifies."""
+    """List the checkpoints of RUN, newest first, each with whether it verifies.
+
+    \b
+    Examples:
+      codex checkpoint list
+      codex checkpoint list @last --json
+    """
     root = runs.find(run, session.places).checkpoints
     rows = [_row(path) for path in checkpoints.committed(root).values()]
     if as_json:
@@ -61,7 +67,12 @@ def _row(path: Path) -> dict[str, Any]:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.pass_obj
 def inspect(session: Session, reference: str, as_json: bool) -> None:
-    """Print everything that a checkpoint says of itself."""
+    """Print everything that a checkpoint says of itself.
+
+    \b
+    Examples:
+      codex checkpoint inspect @last
+    """
     facts = checkpoints.inspect(find_checkpoint(session, reference).path)
     if as_json:
         print_json("codex-checkpoint-inspect/1", facts)
@@ -83,7 +94,13 @@ def inspect(session: Session, reference: str, as_json: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.pass_obj
 def verify(session: Session, reference: str, as_json: bool) -> None:
-    """Re-read every file of a checkpoint; exit 7 names the first that differs."""
+    """Re-read every file of a checkpoint; exit 7 names the first that differs.
+
+    \b
+    Examples:
+      codex checkpoint verify @last
+      codex checkpoint verify runs/RUN/checkpoints/step-00000040
+    """
     found = find_checkpoint(session, reference)
     if as_json:
         print_json(

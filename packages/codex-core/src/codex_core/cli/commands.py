@@ -24,5 +24,14 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "data": ("codex_core.cli.data:data", "Prepare and inspect training data"),
     "checkpoint": ("codex_core.cli.checkpoint:checkpoint", "List, inspect and verify checkpoints"),
     "runs": ("codex_core.cli.runs:runs", "List and show runs"),
+    "doctor": ("codex_core.cli.doctor:doctor", "Check this installation and this machine"),
+    "completion": ("codex_core.cli.completion:completion", "Print what a shell needs to complete commands"),
+    "describe": ("codex_core.cli.describe:describe", "Print every command with its options, as data"),
     "help": ("codex_core.cli.help:help_command", "Explain topics: exit-codes, errors"),
 }
+
+#: Options that may stand before or after every command, as completion offers them.
+GLOBAL_OPTIONS = ("--quiet", "--verbose", "--debug", "--progress", "--version", "--help")
+
+#: How progress is shown: as fits the stream, as plain lines, as JSON lines, or not at all.
+PROGRESS = ("auto", "plain", "json", "off")

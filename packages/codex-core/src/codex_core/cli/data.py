@@ -33,7 +33,13 @@ def data() -> None:
 def prepare(
     session: Session, file: Path, overrides: tuple[str, ...], bypass_safety: str | None, as_json: bool
 ) -> None:
-    """Read, check, split, tokenize and pack what the configuration FILE names; a second call finds it done."""
+    """Read, check, split, tokenize and pack what the configuration FILE names; a second call finds it done.
+
+    \b
+    Examples:
+      codex data prepare run.yaml
+      codex data prepare run.yaml data.seq_len=128 --json
+    """
     asked = work.make_plan(session, file, overrides, bypass_safety=bypass_safety)
     with work.surroundings(session) as around:
         prepared = work.prepare(session, asked, around.on_event)
@@ -45,7 +51,12 @@ def prepare(
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.pass_obj
 def inspect(session: Session, path: Path, as_json: bool) -> None:
-    """Verify every byte of a prepared set and tell what it holds."""
+    """Verify every byte of a prepared set and tell what it holds.
+
+    \b
+    Examples:
+      codex data inspect .codex/store/tokens/KEY
+    """
     _print(open_prepared(path), as_json=as_json)
 
 

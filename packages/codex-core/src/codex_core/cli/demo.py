@@ -121,7 +121,7 @@ def _scores(
         models["codex-core/ngram, order 5"] = open_model(session, str(baseline.run.path))
     scores = []
     for name, model in models.items():
-        with Display(verbosity=session.flags.verbosity) as display:
+        with Display.of(session.flags) as display:
             metrics = build_metrics(session, ["bits_per_byte"])
             value = evaluate_split(model.model, prepared, "test", metrics=metrics, on_event=display)[
                 "bits_per_byte"

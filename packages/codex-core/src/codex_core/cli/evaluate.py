@@ -73,7 +73,7 @@ def evaluate(
         return
     opened = open_model(session, str(found.path), device=device)
     _require_same_tokenizer(prepared, opened)
-    with Display(verbosity=session.flags.verbosity) as display:
+    with Display.of(session.flags) as display:
         values = evaluate_split(
             opened.model, prepared, split, metrics=metrics, max_documents=max_documents, on_event=display
         )

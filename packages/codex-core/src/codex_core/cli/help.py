@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from difflib import get_close_matches
+
 import click
 
+from codex_core.cli.output import print_json
 from codex_core.errors import CATALOGUE, EXIT_MEANINGS, UsageError
 
 TOPICS = ("exit-codes", "errors")
@@ -11,8 +14,9 @@ TOPICS = ("exit-codes", "errors")
 
 @click.command("help")
 @click.argument("topic", required=False)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.pass_context
-def help_command(ctx: click.Context, topic: str | None) -> None:
+def help_command(ctx: click.Context, topic: str | None, as_json: bool) -> None:
     """Explain a topic: exit-codes, errors, or one error code.
 
     \b
@@ -22,19 +26,29 @@ def help_command(ctx: click.Context, topic: str | None) -> None:
     """
     if topic is None:
         assert ctx.parent is not None
-        click.echo(ctx.parent.get_help())
-    elif topic == "exit-codes":
-        for code, meaning in EXIT_MEANINGS.items():
-            click.echo(f"{int(code):>4}  {meaning}")
-    elif topic == "errors":
-        for name, entry in sorted(CATALOGUE.items()):
-            click.echo(f"{name}  exit {int(entry.exit_code)}  {entry.sentence}")
-    elif (known := CATALOGUE.get(topic.upper())) is not None:
-        click.echo(f"{topic.upper()}: {known.sentence} (exit {int(known.exit_code)})")
+        lines = [ctx.parent.get_help()]
     else:
-        raise UsageError(
-            code="CLI-003",
-            what=f"no help topic {topic!r}",
-            why=f"topics are {', '.join(TOPICS)}, and every error code",
-            fix="codex help errors",
-        )
+        lines = _lines(topic)
+    if as_json:
+        print_json("codex-help/1", {"topic": topic, "lines": "\n".join(lines).splitlines()})
+    else:
+        click.echo("\n".join(lines))
+
+
+def _lines(topic: str) -> list[str]:
+    if topic == "exit-codes":
+        return [f"{int(code):>4}  {meaning}" for code, meaning in EXIT_MEANINGS.items()]
+    if topic == "errors":
+        entries = sorted(CATALOGUE.items())
+        return [f"{name}  exit {int(entry.exit_code)}  {entry.sentence}" for name, entry in entries]
+    if (known := CATALOGUE.get(topic.upper())) is not None:
+        return [f"{topic.upper()}: {known.sentence} (exit {int(known.exit_code)})"]
+    near = get_close_matches(topic, [*TOPICS, *CATALOGUE, *map(str.lower, CATALOGUE)], n=3)
+    raise UsageError(
+        code="CLI-003",
+        what=f"no help topic {topic!r}",
+        why=f"did you mean {' or '.join(near)}?"
+        if near
+        else f"topics are {', '.join(TOPICS)}, and every error code",
+        fix="codex help errors",
+    )

@@ -1,25 +1,27 @@
 """From arguments to an exit code: global flags, lazy commands, errors a user can act on.
 
-Decisions: `-q`, `-v`, `--debug` and `-p no:NAME` may stand before or after the command; a command's module is
-imported when it is called; a crash writes a file and one line, a traceback is shown with `--debug` only.
+Decisions: `-q`, `-v`, `--debug`, `--progress` and `-p no:NAME` may stand before or after the command; a command's
+module is imported when it is called, and what only a failure needs when it fails; a crash writes a file and one
+line, a traceback is shown with `--debug` only.
 """
 
 from __future__ import annotations
 
-import difflib
 import os
 import sys
-import traceback
 from collections.abc import Sequence
 from importlib import import_module
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from codex_core import __version__
-from codex_core.cli.commands import COMMANDS
+from codex_core.cli.commands import COMMANDS, PROGRESS
 from codex_core.cli.session import Flags, Session, split_flags
 from codex_core.errors import CodexError, ExitCode, UsageError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 HELP = """Train, evaluate and reproduce language models from plugins, offline.
 
@@ -32,6 +34,9 @@ Examples:
   codex train run.yaml trainer.lr=1e-4
   codex train run.yaml --resume       continue the newest unfinished run of this configuration
 """
+
+#: Columns that help takes at most.
+WIDEST = 100
 
 
 class CommandTree(click.Group):
@@ -67,12 +72,20 @@ class CommandTree(click.Group):
 @click.group(
     cls=CommandTree,
     help=HELP,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 @click.version_option(__version__, "-V", "--version", prog_name="codex")
 @click.option("-q", "--quiet", is_flag=True, expose_value=False, help="Say nothing but results and errors.")
 @click.option("-v", "--verbose", is_flag=True, expose_value=False, help="Say more.")
 @click.option("--debug", is_flag=True, expose_value=False, help="Show tracebacks.")
+@click.option(
+    "--progress",
+    type=click.Choice(PROGRESS),
+    default="auto",
+    show_default=True,
+    expose_value=False,
+    help="How progress is shown on stderr.",
+)
 @click.option(
     "-p", "plugin", expose_value=False, metavar="no:NAME", help="Leave a plugin out, for this call."
 )
@@ -82,12 +95,17 @@ def codex() -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code; nothing but this function prints errors."""
+    # Threads of numeric libraries sleep while they wait: spinning made training 12 times slower where another
+    # process used the processors (2 cores, load 11), and gains nothing where none does.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     arguments = list(sys.argv[1:] if argv is None else argv)
     flags, rest = split_flags(arguments)
     as_json = "--json" in rest
     try:
         # Not `codex.main`: click would end the process by itself when the reader closes the pipe.
-        with codex.make_context("codex", rest, obj=Session(flags=flags)) as context:
+        with codex.make_context(
+            "codex", rest, obj=Session(flags=flags), terminal_width=_help_columns()
+        ) as context:
             outcome = codex.invoke(context)
         sys.stdout.flush()
         return int(outcome) if isinstance(outcome, int) else ExitCode.OK
@@ -111,6 +129,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _crash(error, flags=flags, argv=arguments)
 
 
+def _help_columns() -> int:
+    """Columns for help. Asked here, because the standard library's way to ask imports its archive formats."""
+    try:
+        columns = int(os.environ.get("COLUMNS") or os.get_terminal_size(1).columns)
+    except (OSError, ValueError):
+        columns = 80
+    return max(min(columns, WIDEST) - 2, 50)
+
+
 def _fail(error: CodexError, *, flags: Flags, as_json: bool) -> int:
     if as_json:
         from codex_core.cli.output import print_json
@@ -118,25 +145,42 @@ def _fail(error: CodexError, *, flags: Flags, as_json: bool) -> int:
         print_json("codex-error/1", {"error": error.as_dict()})
     print(error, file=sys.stderr)
     if flags.debug:
-        traceback.print_exception(error, file=sys.stderr)
+        _print_traceback(error)
     return int(error.exit_code)
+
+
+def _print_traceback(error: Exception) -> None:
+    import traceback
+
+    traceback.print_exception(error, file=sys.stderr)
 
 
 def _from_click(error: click.ClickException) -> UsageError:
     """A mistake that click found, in our words: what, near names, where to read on."""
     context = getattr(error, "ctx", None)
     path = context.command_path if context is not None else "codex"
-    near = getattr(error, "possibilities", None) or ()
-    option = getattr(error, "option_name", None)
-    if option and not near and context is not None:
-        known = [name for parameter in context.command.params for name in parameter.opts]
-        near = difflib.get_close_matches(option, known, n=3, cutoff=0.5)
+    near = _near(error, context)
     return UsageError(
         code="CLI-001",
         what=_what(error),
         why=f"did you mean {' or '.join(sorted(near))}?" if near else None,
         fix=f"{path} --help",
     )
+
+
+def _near(error: click.ClickException, context: click.Context | None) -> Sequence[str]:
+    """Names near to a misspelt option, subcommand or choice: those that click found, else our own."""
+    import difflib
+
+    given = getattr(error, "possibilities", None) or ()
+    typed, known = "", []
+    if given:
+        return list(given)
+    if (typed := getattr(error, "option_name", None) or "") and context is not None:
+        known = [name for parameter in context.command.params for name in parameter.opts]
+    elif isinstance(choice := getattr(getattr(error, "param", None), "type", None), click.Choice):
+        typed, known = error.message.partition("'")[2].partition("'")[0], [str(one) for one in choice.choices]
+    return difflib.get_close_matches(typed, known, n=3, cutoff=0.5)
 
 
 def _what(error: click.ClickException) -> str:
@@ -147,7 +191,7 @@ def _what(error: click.ClickException) -> str:
 
 def _crash(error: Exception, *, flags: Flags, argv: list[str]) -> int:
     if flags.debug:
-        traceback.print_exception(error, file=sys.stderr)
+        _print_traceback(error)
         return ExitCode.BUG
     path = _write_crash_file(error, argv)
     shown = CodexError(
@@ -163,6 +207,8 @@ def _crash(error: Exception, *, flags: Flags, argv: list[str]) -> int:
 def _write_crash_file(error: Exception, argv: list[str]) -> Path:
     """Write the traceback where it can be found: the project's state, or the temporary folder when that fails."""
     import tempfile
+    import traceback
+    from pathlib import Path
 
     from codex_core.places import find_places
     from codex_core.scrub import Scrubber

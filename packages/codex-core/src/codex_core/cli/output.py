@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TextIO
 
 
-def print_json(schema: str, fields: Mapping[str, Any]) -> None:
-    """Print the envelope `{"schema": ..., ...}` on stdout: ASCII-safe, keys sorted, one line."""
-    print(json.dumps({"schema": schema, **fields}, sort_keys=True, default=str))
+def print_json(schema: str, fields: Mapping[str, Any], *, stream: TextIO | None = None) -> None:
+    """Print the envelope `{"schema": ..., ...}`, on stdout if nothing else is said: ASCII-safe, sorted, one line."""
+    print(
+        json.dumps({"schema": schema, **fields}, sort_keys=True, default=str), file=stream, flush=bool(stream)
+    )
 
 
 def say(text: str) -> None:

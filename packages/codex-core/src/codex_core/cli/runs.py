@@ -27,7 +27,13 @@ def runs() -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.pass_obj
 def list_command(session: Session, as_json: bool) -> None:
-    """List the project's runs, oldest first."""
+    """List the project's runs, oldest first.
+
+    \b
+    Examples:
+      codex runs list
+      codex runs list --json
+    """
     facts = [_facts(run) for run in run_folders.all_runs(session.places)]
     if as_json:
         print_json("codex-runs/1", {"runs": facts})
@@ -43,7 +49,13 @@ def list_command(session: Session, as_json: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.pass_obj
 def show(session: Session, reference: str, as_json: bool) -> None:
-    """Show one run: status with its cause, attempts, newest checkpoint, configuration and lock digests."""
+    """Show one run: status with its cause, attempts, newest checkpoint, configuration and lock digests.
+
+    \b
+    Examples:
+      codex runs show
+      codex runs show @last --json
+    """
     facts = _facts(run_folders.find(reference, session.places))
     if as_json:
         print_json("codex-run/1", facts)

@@ -1,34 +1,41 @@
-"""What every command shares: global flags, the project's places, the registry, opened once and late."""
+"""What every command shares: global flags, the project's places, the registry, opened once and late.
+
+Decision: neither attrs nor the registry is imported before a command asks for them; help does without both.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-import attrs
-
+from codex_core.cli.commands import PROGRESS
 from codex_core.errors import UsageError
-from codex_core.places import Places, find_places
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from codex_core.config import RunConfig
+    from codex_core.places import Places
+    from codex_core.plugins.selection import Selection
     from codex_core.registry import Registry
 
 
-@attrs.frozen(kw_only=True)
-class Flags:
-    """Global flags: how much to say, whether to show tracebacks, which plugins to leave out (`-p no:NAME`)."""
+class Flags(NamedTuple):
+    """Global flags: how much to say, tracebacks or not, plugins to leave out (`-p no:NAME`), how to show progress."""
 
     verbosity: int = 0
     debug: bool = False
     plugins: tuple[str, ...] = ()
+    progress: str = "auto"
 
 
 def split_flags(arguments: Sequence[str]) -> tuple[Flags, list[str]]:
-    """Take global flags out of the arguments, wherever they stand before `--`; the rest keeps its order."""
-    verbosity, debug, plugins, rest = 0, False, [], []
+    """Take global flags out of the arguments, wherever they stand before `--`; the rest keeps its order.
+
+    A wrong value of `--progress` is put first, where the root of the command tree refuses it with the choices.
+    """
+    verbosity, debug, plugins, progress, rest = 0, False, [], "auto", []
     remaining = iter(arguments)
     for argument in remaining:
         if argument in ("-q", "--quiet"):
@@ -39,33 +46,51 @@ def split_flags(arguments: Sequence[str]) -> tuple[Flags, list[str]]:
             debug = True
         elif argument == "-p":
             plugins.append(next(remaining, ""))
+        elif argument == "--progress" or argument.startswith("--progress="):
+            _, assigned, value = argument.partition("=")
+            progress = value if assigned else next(remaining, "")
         elif argument == "--":
             rest += [argument, *remaining]
         else:
             rest.append(argument)
-    return Flags(verbosity=verbosity, debug=debug, plugins=tuple(plugins)), rest
+    if progress not in PROGRESS:
+        rest.insert(0, f"--progress={progress}")
+    return Flags(verbosity=verbosity, debug=debug, plugins=tuple(plugins), progress=progress), rest
 
 
-@attrs.define(slots=False)
 class Session:
     """One call of the command line."""
 
-    flags: Flags = attrs.field(factory=Flags)
+    def __init__(self, flags: Flags | None = None) -> None:
+        self.flags = flags or Flags()
 
     @cached_property
     def places(self) -> Places:
         """The folders of the project that the working directory belongs to."""
+        from pathlib import Path
+
+        from codex_core.places import find_places
+
         return find_places(Path.cwd())
 
     @cached_property
     def registry(self) -> Registry:
         """Everything installed, from the index when it is valid."""
-        from codex_core.plugins.selection import Selection
         from codex_core.registry import Registry
 
-        return Registry.open(
-            places=self.places, selection=Selection.from_environment(flags=self.flags.plugins)
-        )
+        return Registry.open(places=self.places, selection=self.selection())
+
+    def selection(
+        self,
+        *,
+        only: Sequence[str] | None = None,
+        off: Sequence[str] = (),
+        pins: Mapping[str, str] | None = None,
+    ) -> Selection:
+        """Which plugins the user wants, as environment, flags and (if given) a configuration say."""
+        from codex_core.plugins.selection import Selection
+
+        return Selection.from_environment(flags=self.flags.plugins, only=only, off=off, pins=pins)
 
     def configuration(
         self,
@@ -78,14 +103,11 @@ class Session:
         """A checked configuration with names resolved; from here on the registry follows its `plugins` section."""
         from codex_core import config
         from codex_core.cli.output import say
-        from codex_core.plugins.selection import Selection
         from codex_core.registry import Registry
 
         plugins = config.plugins_of(path, overrides, preset=preset)
         if plugins.only is not None or plugins.off or plugins.pins:
-            selection = Selection.from_environment(
-                flags=self.flags.plugins, only=plugins.only, off=plugins.off, pins=plugins.pins
-            )
+            selection = self.selection(only=plugins.only, off=plugins.off, pins=plugins.pins)
             self.registry = Registry.open(places=self.places, selection=selection)
         loaded = config.load(path, overrides, registry=self.registry, preset=preset, seed=seed)
         for notice in loaded.notices:
@@ -94,16 +116,21 @@ class Session:
 
     def plugin_commands(self) -> dict[str, str]:
         """Usable command groups of plugins: name -> summary."""
-        rows = [row for row in self.registry.rows if row.kind == "commands" and row.state == "ok"]
-        return {row.name: row.summary for row in sorted(rows, key=lambda row: row.name)}
+        from codex_core.plugins import quick
+
+        rows = [row for row in quick.rows(self.selection(), "commands") if row["state"] == "ok"]
+        return {row["name"]: row["summary"] for row in sorted(rows, key=lambda row: str(row["name"]))}
 
     def plugin_command(self, name: str, *, near: tuple[str, ...]) -> Any:
         """A plugin's command; an unknown name is answered with near names, a known absent one with its install line."""
         import difflib
 
-        if name in self.plugin_commands() or self.registry.known("commands", name) is not None:
-            return self.registry.load(self.registry.find("commands", name))
-        close = difflib.get_close_matches(name, {*near, *self.plugin_commands()}, n=3, cutoff=0.5)
+        from codex_core.plugins import known, quick
+
+        offered = self.plugin_commands()
+        if name in offered or known.find("commands", name) is not None:
+            return quick.load_component("commands", name, selection=self.selection())
+        close = difflib.get_close_matches(name, {*near, *offered}, n=3, cutoff=0.5)
         raise UsageError(
             code="CLI-002",
             what=f"no such command {name!r}",

@@ -100,7 +100,7 @@ def train(
       codex train run.yaml trainer.lr=1e-4 --seed 7
       codex train run.yaml --resume          the newest unfinished run of this configuration
       codex train --resume @last             that run, from its lock
-      codex train run.yaml --resume-or-start for job scripts
+      codex train run.yaml --resume-or-start  for job scripts
     """
     words, resume = _untangle(words, resume)
     asked = _asked(words, file, seed=seed, system_metrics=system_metrics, bypass_safety=bypass_safety)
@@ -204,7 +204,7 @@ def _dry_run(session: Session, asked: Asked, *, as_json: bool) -> int:
     lock, summary, absent = None, "", _absent(wanted)
     blocking = [choice for choice in absent if choice.section not in ("model", "trainer")]
     if not blocking:
-        with Display(verbosity=session.flags.verbosity) as display:
+        with Display.of(session.flags) as display:
             prepared = work.prepare(session, wanted, display)
         summary = prepared.summary()
         if not absent:

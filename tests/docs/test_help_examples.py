@@ -1,0 +1,70 @@
+"""Help texts hold examples, and every example runs as it is printed."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import pytest
+
+from codex_core.cli.main import main
+from tests.support import scratch
+
+#: Examples whose answer depends on what is installed around the suite: `no` is an answer, too.
+MAY_SAY_NO = (
+    "codex registry list --check",
+    "codex doctor",
+    "codex doctor --quick --json",
+    "codex registry check",
+)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """A project that all examples of this process start from."""
+    for name in ("codex_models", "torch"):
+        pytest.importorskip(name)
+    return scratch.make(tmp_path_factory.mktemp("scratch") / "project").path
+
+
+@pytest.fixture
+def folder(made, tmp_path, monkeypatch):
+    """A copy of the project, and the working directory."""
+    copy = tmp_path / "project"
+    shutil.copytree(made, copy, symlinks=True)
+    monkeypatch.chdir(copy)
+    return copy
+
+
+def test_every_help_text_has_examples_before_everything_but_its_first_words():
+    """What a command does in a sentence, then examples, then the rest; groups and commands alike."""
+    lacking = [node.name for node in scratch.nodes() if not node.examples()]
+    late = [
+        node.name for node in scratch.nodes() if not node.paragraphs()[1].lstrip().startswith("Examples:")
+    ]
+
+    assert (lacking, late) == ([], [])
+
+
+def test_examples_are_of_the_command_that_shows_them():
+    """An example of a command calls that command somewhere, not only others."""
+    strangers = [
+        node.name
+        for node in scratch.nodes()
+        if not any(line.startswith(node.name) for line in node.examples())
+    ]
+
+    assert strangers == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("line", scratch.examples())
+def test_example_runs_as_printed(line, folder, capsys):
+    """The example ends well and no traceback is shown; its answer is on stdout, if it has one."""
+    code = main(scratch.arguments_of(line, folder))
+
+    said = capsys.readouterr()
+    assert code in ((0, 1) if line in MAY_SAY_NO else (0,)), said.err
+    assert "Traceback" not in said.out + said.err
+    if "--json" in line:
+        json.loads(said.out)

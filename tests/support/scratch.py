@@ -1,0 +1,81 @@
+"""A project in which every example of every help text can run: an interrupted run, files to compare, a notebook.
+
+The configuration trains the smallest decoder over a small folder of text, so each example takes a moment only.
+"""
+
+from __future__ import annotations
+
+import shlex
+import signal
+from pathlib import Path
+
+import click
+
+from codex_core.cli.main import codex
+from codex_core.cli.session import Session
+from codex_core.cli.tree import Node, commands_of, walk
+from tests.support.commands import Project, safety_line
+
+CONFIG = """schema: codex-run/1
+run: {name: example, log_every: 1 steps, threads: 1}
+data:
+  sources: [{name: text, path: corpus}]
+  split: [0.6, 0.2, 0.2]
+  seq_len: 32
+tokenizer: bytes
+model: {name: decoder, layers: 1, width: 16, heads: 2}
+trainer: {name: torch, duration: 40 steps, batch_rows: 2, warmup: 1 steps}
+checkpoint: {every: 20 steps}
+evaluation: {every: 0 steps}
+"""
+
+#: Presets that take minutes, and the one that takes seconds; the long ones are measured by the demo's own tests.
+QUICKER = {"codex demo": "codex demo --preset tiny", "codex demo --preset long": "codex demo --preset tiny"}
+
+
+def nodes() -> list[Node]:
+    """Every installed command, as the command line itself walks them."""
+    with codex.make_context("codex", [], obj=Session(), resilient_parsing=True) as context:
+        return list(walk(commands_of(codex, context)))
+
+
+def leaves() -> list[Node]:
+    """Every command that works, groups left out."""
+    return [node for node in nodes() if not isinstance(node.command, click.Group)]
+
+
+def examples() -> list[str]:
+    """Every example line once, the root's own included; long ones in their quick form."""
+    root = Node(words=(), command=codex).examples()
+    lines = [*root, *(line for node in nodes() for line in node.examples())]
+    return list(dict.fromkeys(QUICKER.get(line, line) for line in lines))
+
+
+def make(path: Path) -> Project:
+    """A new project at `path` with everything that the examples name."""
+    project = Project.make(path)
+    for folder in ("corpus", "notebooks"):
+        (path / folder).mkdir()
+    for number in range(30):
+        text = f"Document number {number}: " + "it says little. " * (number + 3)
+        (path / "corpus" / f"{number:02}.txt").write_text(text)
+    (path / "notebooks" / "notes.txt").write_text("nothing secret\n")
+    for name in ("run.yaml", "a.yaml", "b.yaml"):
+        (path / name).write_text(CONFIG + safety_line())
+    run = path / "runs" / "RUN"
+    said = project.codex_until(
+        '"step":25,', "train", "run.yaml", "--run-dir", run, run=run, send=signal.SIGINT
+    )
+    assert said.code == 130, said
+    return project
+
+
+def arguments_of(line: str, folder: Path) -> list[str]:
+    """The words of an example after `codex`, with the placeholders of a made project filled in."""
+    assert line.startswith("codex "), f"an example must begin with codex: {line!r}"
+    words = shlex.split(line)[1:]
+    newest = max(folder.glob("runs/RUN/checkpoints/step-*[0-9]")).name
+    prepared = next(folder.glob(".codex/store/tokens/*/")).name
+    if "-o" in words:  # such an example writes the file, and none is replaced
+        (folder / words[words.index("-o") + 1]).unlink(missing_ok=True)
+    return [word.replace("step-00000040", newest).replace("/KEY", f"/{prepared}") for word in words]
