@@ -42,6 +42,7 @@ def entries(package: Path) -> list[dict[str, Any]]:
             "name": component.name,
             "distribution": project["name"],
             "extra": _extra(component, requirements),
+            "capabilities": sorted(component.capabilities),
             "summary": component.summary,
         }
         for module in modules

@@ -28,11 +28,11 @@ def installed(*wanted: str) -> list[str]:
     return [dist for dist in SIBLINGS if dist not in wanted and is_installed(dist.replace("-", "_"))]
 
 
-def composed(tmp_path: Path, *siblings: str) -> tuple[str, Registry]:
+def composed(tmp_path: Path, *siblings: str, goal: str = "pretrain") -> tuple[str, Registry]:
     """A composed configuration, with these siblings besides the core."""
     places = Places(root=tmp_path, home=tmp_path / "home", store=tmp_path / "store")
     registry = Registry.open(places=places, selection=Selection(off=installed(*siblings)))
-    return compose(registry, goal="pretrain"), registry
+    return compose(registry, goal=goal), registry
 
 
 def valid(text: str, registry: Registry, tmp_path: Path) -> config.RunConfig:
@@ -89,7 +89,25 @@ def test_everything_composes_the_preferred_parts(tmp_path: Path) -> None:
     assert "if it were usable" not in text
 
 
-def train(tmp_path: Path, siblings: tuple[str, ...], *overrides: str) -> subprocess.CompletedProcess[str]:
+@pytest.mark.parametrize("siblings", [(), tuple(SIBLINGS)], ids=["core", "everything"])
+def test_evaluation_lists_every_metric_and_names_the_command(
+    tmp_path: Path, siblings: tuple[str, ...]
+) -> None:
+    """The goal `evaluate` computes every built-in metric, and says how to score a checkpoint of before."""
+    text, registry = composed(tmp_path, *siblings, goal="evaluate")
+
+    loaded = valid(text, registry, tmp_path)
+
+    names = [metric.name for metric in loaded.evaluation.metrics]
+    built_in = {row.id for row in registry.of_kind("metrics") if row.built_in and row.state == "ok"}
+    assert names[0] == "codex-core/bits_per_byte" and set(names) == built_in
+    metrics = " ".join(f"--metric {name.partition('/')[2]}" for name in names)
+    assert f"#   codex evaluate --checkpoint REF --split test {metrics}\n" in text
+
+
+def train(
+    tmp_path: Path, siblings: tuple[str, ...], *overrides: str, goal: str = "pretrain"
+) -> subprocess.CompletedProcess[str]:
     """Compose and train, as two commands."""
     environ = {
         **os.environ,
@@ -101,7 +119,7 @@ def train(tmp_path: Path, siblings: tuple[str, ...], *overrides: str) -> subproc
         command = [sys.executable, "-m", "codex_core", *arguments]
         return subprocess.run(command, cwd=tmp_path, env=environ, capture_output=True, text=True, check=False)
 
-    assert codex("registry", "compose", "-o", "run.yaml").returncode == 0
+    assert codex("registry", "compose", "--goal", goal, "-o", "run.yaml").returncode == 0
     again = codex("registry", "compose", "-o", "run.yaml")
     assert again.returncode == 4 and "--force" in again.stderr
     return codex("train", "run.yaml", "data.sources[0].docstrings=false", *overrides)
@@ -116,6 +134,16 @@ def test_composed_configuration_trains_with_the_core_alone(tmp_path: Path) -> No
 
 
 @pytest.mark.slow
+def test_configuration_composed_to_evaluate_trains(tmp_path: Path) -> None:
+    """What the goal `evaluate` writes is a run too, and every metric comes out of it."""
+    done = train(tmp_path, (), goal="evaluate")
+
+    assert done.returncode == 0, done.stderr
+    for metric in ("bits_per_byte", "perplexity", "token_stats", "word_perplexity"):
+        assert metric in done.stderr
+
+
+@pytest.mark.slow
 @pytest.mark.skipif(not is_installed("codex_models"), reason="could not import 'codex_models'")
 @pytest.mark.parametrize("siblings", [("codex-models",), tuple(SIBLINGS)], ids=["models", "everything"])
 def test_composed_configuration_trains(tmp_path: Path, siblings: tuple[str, ...]) -> None:
@@ -126,6 +154,78 @@ def test_composed_configuration_trains(tmp_path: Path, siblings: tuple[str, ...]
     done = train(tmp_path, siblings, *sizes, *steps)
 
     assert done.returncode == 0, done.stderr
+
+
+OFFERS = """
+@hookimpl
+def codex_models():
+    return [Component("m", target="json:M", summary="", runtime="r")]
+@hookimpl
+def codex_datasets():
+    return [Component("d", target="json:D", summary="")]
+@hookimpl
+def codex_metrics():
+    return [Component("e", target="json:E", summary="")]
+@hookimpl
+def codex_trainers():
+    return [
+        Component("full", target="json:X", summary="", runtime="r"),
+        Component("adapters", target="json:Y", summary="", runtime="r", capabilities=("lora",), {requires}),
+    ]
+"""
+
+
+@pytest.mark.parametrize("goal", ["finetune", "lora"])
+def test_goal_that_nothing_can_do_is_refused(goal: str, world: World) -> None:
+    """Without a trainer that declares it can, the refusal is exit 3, says what is asked for, and invents no name."""
+    world.site.add("dist-a", good("t", extra=OFFERS.format(requires="").replace('("lora",)', "()")))
+
+    with pytest.raises(MissingDependency, match=goal) as refusal:
+        compose(Registry(world.look(), Selection()), goal=goal)
+
+    assert refusal.value.exit_code == 3
+    assert f"declares the capability {goal!r}" in str(refusal.value)
+    assert "dist-a/adapters, dist-a/full" in str(refusal.value)
+    assert "knows of no distribution" in str(refusal.value)
+
+
+def test_goal_is_met_by_the_trainer_that_declares_it(world: World) -> None:
+    """A trainer that declares `lora` is chosen for it, before others of the runtime; its reason stands there."""
+    world.site.add("dist-a", good("t", extra=OFFERS.format(requires="")))
+
+    text = compose(Registry(world.look(), Selection()), goal="lora")
+
+    assert "  # adapters: trains runtime r, and declares lora.\n  name: dist-a/adapters\n" in text
+
+
+def test_goal_whose_trainer_lacks_a_library_has_its_install_line(world: World) -> None:
+    """A trainer that could if a library were there is named, with the command that brings it."""
+    world.site.add("dist-a", good("t", extra=OFFERS.format(requires='requires=("no_such_library",)')))
+
+    with pytest.raises(MissingDependency) as refusal:
+        compose(Registry(world.look(), Selection()), goal="lora")
+
+    assert "dist-a/adapters does, and is missing-extra" in str(refusal.value)
+    assert refusal.value.fix == "pip install no_such_library"
+
+
+def test_required_option_is_left_to_be_filled_in(world: World) -> None:
+    """An option without a default stands in the configuration, not among the comments, and says so."""
+    options = """
+    import attrs
+    @attrs.frozen
+    class Options:
+        path: str = attrs.field(metadata={"doc": "folder to read"})
+        limit: int = 3
+    """
+    world.site.write_module("dist_options", options)
+    offers = OFFERS.format(requires="").replace('"json:D"', '"json:D", options="dist_options:Options"')
+    world.site.add("dist-a", good("t", extra=offers))
+
+    lines = compose(Registry(world.look(), Selection()), goal="pretrain").splitlines()
+
+    assert "      path: ...  # folder to read (required: yours to fill in)" in lines
+    assert "      # limit: 3" in lines
 
 
 def test_third_party_components_come_after_built_in_ones(world: World) -> None:

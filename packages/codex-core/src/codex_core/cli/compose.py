@@ -1,8 +1,11 @@
 """Write a configuration out of what is installed, and say why each part was chosen.
 
-Rules, in this order: usable components only; model and trainer share a runtime; built-in before third-party;
-the preferred names below; then the name. A rule that chose says so in a comment, and so does what would have been
-chosen if something more were installed.
+Rules, in this order: usable components only; model and trainer share a runtime, and the trainer declares what the
+goal asks of it; built-in before third-party; the preferred names below; then the name. A rule that chose says so in
+a comment, and so does what would have been chosen if something more were installed.
+
+Decision: every goal gives a configuration that trains, since a run is what metrics, locks and reports belong to.
+`evaluate` lists every metric that needs nothing said, and names the command that scores a checkpoint of before.
 """
 
 from __future__ import annotations
@@ -16,7 +19,13 @@ from codex_core.plugins import known
 from codex_core.plugins.known import KnownComponent
 from codex_core.registry import Registry, Row
 
-GOALS = ("pretrain",)
+#: What a configuration is composed for -> the capability that the goal asks of a trainer; None: nothing special.
+GOALS: dict[str, str | None] = {
+    "pretrain": None,
+    "finetune": "finetune",
+    "lora": "lora",
+    "evaluate": None,
+}
 
 #: Preferred names by kind, best first, with the reason that the comment gives.
 PREFERRED = {
@@ -34,6 +43,8 @@ _TRAINING: dict[str, Any] = {
     "torch": {"trainer": {"duration": "1000 steps", "batch_rows": 16}, "every": "250 steps"},
 }
 
+_PAIR = "model with a trainer of its runtime"
+
 
 class Chosen(NamedTuple):
     """A component that was chosen, why, and what would be chosen instead if it were usable."""
@@ -48,50 +59,56 @@ def compose(registry: Registry, *, goal: str) -> str:
 
     `goal` is one of `GOALS`.
     """
-    assert goal in GOALS
-    model, trainer = _pair(registry)
+    model, trainer = _pair(registry, goal)
     parts = {
         "sources": _choose(registry, "datasets"),
         "tokenizer": _choose(registry, "tokenizers"),
         "model": model,
         "trainer": trainer,
-        "metrics": _choose(registry, "metrics"),
     }
+    parts |= {f"metrics.{one.row.id}": one for one in _metrics(registry, goal)}
     rows = [part.row for part in parts.values()]
     fields = dict(zip(parts, registry.describe_options(rows), strict=True))
+    metrics = _listed({name: fields[name] for name in parts if name.startswith("metrics.")})
     settings = _TRAINING.get(str(model.row.runtime), {"trainer": {}, "every": "1 epoch"})
-    lines = [*_heading(registry, goal), "schema: codex-run/1", "", "run:", f"  name: {goal}", "", "data:"]
+    lines = _heading(registry, goal, [parts[name].row for name in metrics])
+    lines += ["schema: codex-run/1", "", "run:", f"  name: {goal}", "", "data:"]
     lines += ["  sources:", *_component(parts["sources"], fields["sources"], first="    - ", rest="      ")]
     for section in ("tokenizer", "model", "trainer"):
         given = settings["trainer"] if section == "trainer" else {}
         lines += ["", f"{section}:", *_component(parts[section], fields[section], given=given)]
     lines += ["", "evaluation:", f"  every: {settings['every']}", "  metrics:"]
-    lines += _component(parts["metrics"], fields["metrics"], first="    - ", rest="      ")
+    for name in metrics:
+        lines += _component(parts[name], fields[name], first="    - ", rest="      ")
     lines += ["", "checkpoint:", f"  every: {settings['every']}"]
     lines += ["", *_writers(registry), "", *_safety(registry)]
     return "\n".join(lines) + "\n"
 
 
-def pairs(registry: Registry) -> list[tuple[Row, Row]]:
-    """Usable models with the usable trainers of the same runtime, best first."""
+def pairs(registry: Registry, goal: str = "pretrain") -> list[tuple[Row, Row]]:
+    """Usable models with the usable trainers of the same runtime that can do what the goal asks, best first."""
+    asked = GOALS[goal]
     usable = [
         (model, trainer)
         for model in _usable(registry, "models")
         for trainer in _usable(registry, "trainers")
-        if model.runtime == trainer.runtime
+        if model.runtime == trainer.runtime and (asked is None or asked in trainer.capabilities)
     ]
     return sorted(usable, key=lambda pair: (_rank(pair[0]), not pair[1].built_in, pair[1].name))
 
 
-def _pair(registry: Registry) -> tuple[Chosen, Chosen]:
-    found = pairs(registry)
+def _pair(registry: Registry, goal: str) -> tuple[Chosen, Chosen]:
+    found = pairs(registry, goal)
     if not found:
-        raise _nothing(registry, "models", "model with a trainer of its runtime")
+        asked = GOALS[goal]
+        raise _no_trainer(registry, goal, asked) if asked else _nothing(registry, "models", _PAIR)
     model, trainer = found[0]
     why = f"{_why(model)}; runtime {model.runtime}"
     shared = (
         f"the trainer of runtime {model.runtime}" if trainer.built_in else f"trains runtime {model.runtime}"
     )
+    if GOALS[goal]:
+        shared += f", and declares {GOALS[goal]}"
     others = [f"{one.name} with {other.name}" for one, other in found[1:]]
     if others:
         why += f"; other pairs that fit: {', '.join(others)}"
@@ -103,6 +120,24 @@ def _choose(registry: Registry, kind: str) -> Chosen:
     if not rows:
         raise _nothing(registry, kind, kind)
     return Chosen(rows[0], _why(rows[0]), _better(registry, rows[0]))
+
+
+def _metrics(registry: Registry, goal: str) -> list[Chosen]:
+    """The preferred metric; for `evaluate` the other built-in ones too."""
+    chosen = _choose(registry, "metrics")
+    if goal != "evaluate":
+        return [chosen]
+    others = [row for row in _usable(registry, "metrics") if row.built_in and row.id != chosen.row.id]
+    return [chosen, *(Chosen(row, _why(row), ()) for row in others)]
+
+
+def _listed(described: dict[str, dict[str, Any]]) -> list[str]:
+    """The metrics that can be listed without asking the user for anything; the first one in any case."""
+    first, *others = described
+    return [
+        first,
+        *(name for name in others if not any(field["required"] for field in described[name]["fields"])),
+    ]
 
 
 def _usable(registry: Registry, kind: str) -> list[Row]:
@@ -153,6 +188,8 @@ def _component(
         name, note = field["name"], f"  # {field['doc']}" if field["doc"] else ""
         if name in given:
             lines.append(f"{rest}{name}: {given[name]}{note}")
+        elif field["required"]:
+            lines.append(f"{rest}{name}: {example(field)}{note or '  #'} (required: yours to fill in)")
         else:
             lines.append(f"{rest}# {name}: {_yaml(field['default'])}{note}")
     return lines
@@ -185,15 +222,22 @@ def _safety(registry: Registry) -> list[str]:
     ]
 
 
-def _heading(registry: Registry, goal: str) -> list[str]:
+def _heading(registry: Registry, goal: str, metrics: Sequence[Row]) -> list[str]:
     dists = sorted(
         {f"{row.dist} {row.version or '(no version)'}" for row in registry.rows if row.state == "ok"}
     )
-    return [
+    lines = [
         f"# Composed by `codex registry compose --goal {goal}` (codex-core {__version__}) from what is installed:",
         f"# {', '.join(dists)}.",
         "# Commented options show their defaults. Next: `codex plan FILE`, then `codex train FILE`.",
     ]
+    if goal == "evaluate":
+        names = " ".join(f"--metric {row.name}" for row in metrics)
+        lines += [
+            "# A checkpoint that exists already needs no configuration; the same metrics on another split:",
+            f"#   codex evaluate --checkpoint REF --split test {names}",
+        ]
+    return lines
 
 
 def _nothing(registry: Registry, kind: str, what: str) -> MissingDependency:
@@ -205,6 +249,37 @@ def _nothing(registry: Registry, kind: str, what: str) -> MissingDependency:
         why="a configuration is composed of usable components only",
         fix=fixes[0] if fixes else "codex registry list --all",
     )
+
+
+def _no_trainer(registry: Registry, goal: str, capability: str) -> MissingDependency:
+    """Nothing here can do what the goal asks: what would have to be installed, as far as anybody knows."""
+    trainers = registry.of_kind("trainers")
+    held_up = [row for row in trainers if capability in row.capabilities and row.fix]
+    offers = [one for one in known.components() if one.kind == "trainers" and capability in one.capabilities]
+    there = ", ".join(row.id for row in trainers if row.state == "ok") or "none"
+    why = f"it takes a trainer that declares the capability {capability!r}, with a model of its runtime; "
+    why += f"usable trainers are {there}, and none of them does"
+    if held_up:
+        why += f"; {held_up[0].id} does, and is {held_up[0].state}: {held_up[0].hint}"
+    elif not offers:
+        why += "; this core knows of no distribution that offers one"
+    fixes = [str(row.fix) for row in held_up] + [one.install_line for one in offers]
+    return MissingDependency(
+        code="REG-007",
+        what=f"nothing that is installed can do the goal {goal!r}",
+        why=why,
+        fix=fixes[0] if fixes else "codex registry list trainers --all",
+    )
+
+
+def example(field: dict[str, Any]) -> str:
+    """A value that an option takes, for an option that has none by default."""
+    if field["choices"]:
+        return str(field["choices"][0])
+    if field["minimum"] is not None:
+        return str(field["minimum"])
+    kind = str(field["type"])
+    return "1000 steps" if "Duration" in kind else "1" if kind in ("int", "float") else "..."
 
 
 def _yaml(value: Any) -> str:

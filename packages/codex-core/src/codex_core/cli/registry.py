@@ -12,7 +12,7 @@ from typing import Any
 import attrs
 import click
 
-from codex_core.cli.compose import GOALS, compose
+from codex_core.cli.compose import GOALS, compose, example
 from codex_core.cli.output import print_json, say, table
 from codex_core.cli.session import Session
 from codex_core.components import KINDS
@@ -115,18 +115,21 @@ def _sorted_sets(value: Any) -> Any:
 
 
 @registry.command("compose")
-@click.option("--goal", type=click.Choice(GOALS), default="pretrain", show_default=True)
+@click.option("--goal", type=click.Choice(list(GOALS)), default="pretrain", show_default=True)
 @click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="Write to this file.")
 @click.option("--force", is_flag=True, help="Replace the file if it exists.")
 @click.pass_obj
 def compose_command(session: Session, goal: str, output: Path | None, force: bool) -> None:
     """Write a commented configuration from what is installed, and say why each part was chosen.
 
+    `pretrain` trains from nothing, `evaluate` too but with every metric, and names the command that scores a
+    checkpoint of before; `finetune` and `lora` take a trainer that declares it can.
+
     \b
     Examples:
       codex registry compose
       codex registry compose -o run.yaml
-      codex train run.yaml
+      codex registry compose --goal evaluate
     """
     text = compose(session.registry, goal=goal)
     if output is None:
@@ -185,17 +188,8 @@ def snippet(row: Row, described: dict[str, Any]) -> str:
     lines = [f"{place}name: {row.id}"]
     for field in described.get("fields", ()):
         if field["required"]:
-            lines.append(f"{indent}{field['name']}: {_example(field)}  # {field['doc'] or field['type']}")
+            lines.append(f"{indent}{field['name']}: {example(field)}  # {field['doc'] or field['type']}")
     return "\n".join(lines)
-
-
-def _example(field: dict[str, Any]) -> str:
-    if field["choices"]:
-        return str(field["choices"][0])
-    if field["minimum"] is not None:
-        return str(field["minimum"])
-    kind = str(field["type"])
-    return "1000 steps" if "Duration" in kind else "1" if kind in ("int", "float") else "..."
 
 
 def _default(field: dict[str, Any]) -> str:

@@ -23,6 +23,7 @@ class KnownComponent(NamedTuple):
     distribution: str
     extra: str | None
     summary: str
+    capabilities: tuple[str, ...] = ()
 
     @property
     def install_line(self) -> str:
@@ -39,7 +40,10 @@ INSTALL_HINT = "from a checkout give the path of the package, from wheels of you
 def components() -> tuple[KnownComponent, ...]:
     """All known components, sorted by kind and name."""
     with open(_PATH, encoding="utf-8") as file:
-        return tuple(KnownComponent(**entry) for entry in json.load(file)["components"])
+        entries = json.load(file)["components"]
+    return tuple(
+        KnownComponent(**{**entry, "capabilities": tuple(entry["capabilities"])}) for entry in entries
+    )
 
 
 def find(kind: str, name: str) -> KnownComponent | None:
