@@ -28,7 +28,23 @@ FILE = click.Path(path_type=Path)
 JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 
 
-@click.group()
+class ConfigGroup(click.Group):
+    """The commands below and `sweep`, whose module is imported when it is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """All commands by name."""
+        return sorted([*super().list_commands(ctx), "sweep"])
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """A command by name; None when there is none."""
+        if cmd_name != "sweep":
+            return super().get_command(ctx, cmd_name)
+        from codex_core.cli.sweep import sweep
+
+        return sweep
+
+
+@click.group(cls=ConfigGroup)
 def config() -> None:
     """Show, check and explain configurations.
 
