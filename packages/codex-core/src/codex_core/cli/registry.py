@@ -89,11 +89,12 @@ def show(session: Session, component: str, as_json: bool) -> int:
 
 
 def _named(session: Session, component: str) -> list[Row]:
-    """The rows that `KIND/NAME`, `KIND/DIST/NAME`, or a name without a kind stands for."""
+    """The rows that `KIND/NAME`, `KIND/DIST/NAME`, or a name without a kind stands for; all claimants of a name."""
     kind, _, name = component.partition("/")
-    if kind in KINDS and name:
-        return [session.registry.find(kind, name)]
-    rows = [row for row in session.registry.rows if component in (row.name, row.id)]
+    of_kind = [row for row in session.registry.of_kind(kind) if name in (row.name, row.id)]
+    rows = of_kind or [row for row in session.registry.rows if component in (row.name, row.id)]
+    if not rows and kind in KINDS and name:
+        rows = [session.registry.find(kind, name)]  # which says what is known of the name, or what is near
     if not rows:
         names = sorted({f"{row.kind}/{row.name}" for row in session.registry.rows})
         near = get_close_matches(component, [*names, *(name.partition("/")[2] for name in names)], n=3)
