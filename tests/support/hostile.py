@@ -112,11 +112,11 @@ POINTS: dict[str, str | bytes] = {
     "library": "[codex.plugins]\nx = json\n",
     "broken": "[codex.plugins\nx = y\n",
     "latin": "[codex.plugins]\n\u00e9 = x\n".encode("latin-1"),
-    "twice": "[codex.plugins]\nx = aa_control\nx = aa_control\n",
-    "unicode": "[codex.plugins]\n\u65e5\u672c na\u00efve = aa_control\n",
-    "control characters": "[codex.plugins]\nbell\x07\x1b[31mred = aa_control\n",
-    "spaces": "[codex.plugins]\nwith  spaces = aa_control\n",
-    "cases": "[codex.plugins]\nplug = aa_control\nPLUG = aa_control\n",
+    "twice": "[codex.plugins]\nx = pointed\nx = pointed\n",
+    "unicode": "[codex.plugins]\n\u65e5\u672c na\u00efve = pointed\n",
+    "control characters": "[codex.plugins]\nbell\x07\x1b[31mred = pointed\n",
+    "spaces": "[codex.plugins]\nwith  spaces = pointed\n",
+    "cases": "[codex.plugins]\nplug = pointed\nPLUG = pointed\n",
 }
 
 
@@ -126,6 +126,7 @@ def install_all(site: Site, gone: Path) -> str:
     `gone` is a folder that does not exist.
     """
     site.write_module("torch", "")
+    site.write_module("pointed", good("pointed"))
     site.add("aa-control", good())
     for place, (source, _) in enumerate(EVIL.values()):
         site.add(f"evil-{place:02}", source)

@@ -14,6 +14,9 @@ import click
 
 from codex_core.cli.compose import GOALS, compose, example
 from codex_core.cli.output import print_json, say, table
+from codex_core.cli.registry_doctor import doctor
+from codex_core.cli.registry_frozen import check, diff, freeze
+from codex_core.cli.registry_new import new
 from codex_core.cli.session import Session
 from codex_core.components import KINDS
 from codex_core.errors import ExitCode, InputError, UnknownComponent
@@ -33,6 +36,10 @@ def registry() -> None:
       codex registry show models/decoder
       codex registry compose -o run.yaml
     """
+
+
+for _command in (check, diff, doctor, freeze, new):
+    registry.add_command(_command)
 
 
 @registry.command("list")
