@@ -6,12 +6,17 @@ Each page comes from one table in the code, so that the page cannot say somethin
 from __future__ import annotations
 
 import sys
+import tomllib
+from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 
-from codex_core.cli.config_doc import reference_page
+from codex_core.cli.config_reference import Offer, reference_page
+from codex_core.components import KIND_HOOKS, canonical_id
 from codex_core.errors import CATALOGUE, EXIT_MEANINGS, error_anchor
 
-REFERENCE = Path(__file__).resolve().parent.parent / "docs" / "reference"
+ROOT = Path(__file__).resolve().parent.parent
+REFERENCE = ROOT / "docs" / "reference"
 
 
 def errors_page() -> str:
@@ -43,7 +48,40 @@ def errors_page() -> str:
     return "\n".join(lines).rstrip() + "\n"
 
 
-PAGES = {"config.md": reference_page, "errors.md": errors_page}
+def config_page() -> str:
+    """`config.md`, with the components of the five packages as their sources describe them, installed or not."""
+    return reference_page(offers())
+
+
+def offers() -> Iterator[Offer]:
+    """Every component of the five packages; plugin and options modules import nothing heavier than the core."""
+    for package in sorted((ROOT / "packages").iterdir()):
+        project = tomllib.loads((package / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+        sys.path.insert(0, str(package / "src"))
+        try:
+            for module in map(import_module, project["entry-points"]["codex.plugins"].values()):
+                for kind, hook in KIND_HOOKS.items():
+                    for component in getattr(module, hook, tuple)():
+                        yield Offer(
+                            kind=kind,
+                            id=canonical_id(project["name"], component.name),
+                            summary=component.summary,
+                            options=_options_class(component.options),
+                        )
+        finally:
+            sys.path.pop(0)
+
+
+def _options_class(target: str | None) -> type | None:
+    if target is None:
+        return None
+    module, _, name = target.partition(":")
+    cls = getattr(import_module(module), name)
+    assert isinstance(cls, type)
+    return cls
+
+
+PAGES = {"config.md": config_page, "errors.md": errors_page}
 
 
 def main(arguments: list[str]) -> int:

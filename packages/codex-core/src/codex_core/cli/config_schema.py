@@ -1,4 +1,8 @@
-"""A JSON Schema of configuration files, which editors use to complete and to check while typing."""
+"""A JSON Schema of configuration files, which editors use to complete and to check while typing.
+
+Decision: a file that extends another may hold anything less than the whole, so what is required (sections, their
+keys, the names of components) is required of files without `extends` only; items of lists are always whole.
+"""
 
 from __future__ import annotations
 
@@ -36,15 +40,30 @@ def json_schema(registry: Registry) -> dict[str, Any]:
         "description": "a file or preset that this one builds on",
     }
     for section, kind in COMPONENT_KINDS.items():
-        schema["properties"][section] = {"$ref": f"#/$defs/{kind}"}
+        schema["properties"][section] = {"anyOf": [{"$ref": f"#/$defs/{kind}"}, _NAMELESS]}
     for place, kind in COMPONENT_LISTS.items():
         holder = schema["properties"]
         for step in place.split(".")[:-1]:
             holder = holder[step]["properties"]
         holder[place.rpartition(".")[2]]["items"] = {"$ref": f"#/$defs/{kind}"}
-    # What a file leaves out may stand in what it extends.
-    schema["anyOf"] = [{"required": ["extends"]}, {"required": schema.pop("required")}]
+    schema["anyOf"] = [{"required": ["extends"]}, _whole(schema)]
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "$defs": choices}
+
+
+#: Options over those of a component that the extended file names.
+_NAMELESS = {"type": "object", "not": {"required": ["name"]}}
+
+
+def _whole(schema: dict[str, Any]) -> dict[str, Any]:
+    """What a file without `extends` holds; takes the demands of sections out of `schema`."""
+    demands = {
+        name: {"required": shape.pop("required")}
+        for name, shape in schema["properties"].items()
+        if "required" in shape
+    }
+    named = {"anyOf": [{"type": ["string", "null"]}, {"required": ["name"]}]}
+    demands |= dict.fromkeys(COMPONENT_KINDS, named)
+    return {"required": schema.pop("required"), "properties": demands}
 
 
 def _component_schema(name: str, id: str, summary: str, cls: type | None) -> dict[str, Any]:
