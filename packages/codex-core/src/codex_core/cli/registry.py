@@ -16,6 +16,7 @@ from codex_core.cli.compose import GOALS, compose, example
 from codex_core.cli.output import print_json, say, table
 from codex_core.cli.registry_doctor import doctor
 from codex_core.cli.registry_frozen import check, diff, freeze
+from codex_core.cli.registry_index import index_command
 from codex_core.cli.registry_new import new
 from codex_core.cli.session import Session
 from codex_core.components import KINDS
@@ -38,7 +39,7 @@ def registry() -> None:
     """
 
 
-for _command in (check, diff, doctor, freeze, new):
+for _command in (check, diff, doctor, freeze, index_command, new):
     registry.add_command(_command)
 
 

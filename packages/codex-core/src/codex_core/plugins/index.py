@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 MAGIC = "codex-index/1"
 YOUNG_NS = 2_000_000_000
 ABSENT = "absent"
+#: The mark of an input that is compared by content alone: unpacking an image gives its files new times and inodes.
+CONTENT = "content"
 KEPT_FILES = 32
 
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -94,7 +96,7 @@ class Stored:
         """The inputs without the digests that their age no longer asks for."""
         limit = time.time_ns() - YOUNG_NS
         return [
-            line if mark == ABSENT or digest == "-" or _newest(mark) >= limit else f"{mark} - {path}"
+            line if mark in (ABSENT, CONTENT) or digest == "-" or _newest(mark) >= limit else f"{mark} - {path}"
             for line, (mark, digest, path) in ((line, _split(line)) for line in self.inputs)
         ]
 
@@ -151,10 +153,8 @@ def read(wanted: str, places: Iterable[str]) -> Stored | None:
 
 def read_valid(wanted: str, places: Iterable[str], search: Sequence[str]) -> Stored | None:
     """The stored answer for this identity, if everything it depends on is as it was."""
-    stored = read(wanted, places)
-    if stored is None or not stored.holds():
-        return None
-    if not all(is_present(name, search) is was for name, was in stored.presence.items()):
+    stored = next((one for place in places if (one := _valid(wanted, place, search))), None)
+    if stored is None:
         return None
     if (inputs := stored.settled()) != stored.inputs:
         write(
@@ -167,6 +167,14 @@ def read_valid(wanted: str, places: Iterable[str], search: Sequence[str]) -> Sto
             facts=stored.facts,
         )
     return stored
+
+
+def _valid(wanted: str, place: str, search: Sequence[str]) -> Stored | None:
+    stored = read(wanted, [place])
+    if stored is None or not stored.holds():
+        return None
+    here = all(is_present(name, search) is was for name, was in stored.presence.items())
+    return stored if here else None
 
 
 def write(
@@ -214,6 +222,12 @@ def describe(path: str, now_ns: int) -> str:
     return f"{mark} {content_digest(path) if young else '-'} {path}"
 
 
+def described_by_content(line: str) -> str:
+    """An input line that holds wherever the same bytes lie under the same path."""
+    mark, _, path = line.split(" ", 2)
+    return line if mark == ABSENT else f"{CONTENT} {content_digest(path)} {path}"
+
+
 def stamp(path: str) -> str:
     """mtime, ctime, inode and size of a file or folder, or that there is none."""
     try:
@@ -251,6 +265,8 @@ def _split(line: str) -> list[str]:
 
 
 def _unchanged(mark: str, digest: str, path: str) -> bool:
+    if mark == CONTENT:
+        return content_digest(path) == digest
     return stamp(path) == mark and (digest == "-" or content_digest(path) == digest)
 
 
