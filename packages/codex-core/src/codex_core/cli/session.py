@@ -103,16 +103,27 @@ class Session:
         """A checked configuration with names resolved; from here on the registry follows its `plugins` section."""
         from codex_core import config
         from codex_core.cli.output import say
-        from codex_core.registry import Registry
 
         plugins = config.plugins_of(path, overrides, preset=preset)
-        if plugins.only is not None or plugins.off or plugins.pins:
-            selection = self.selection(only=plugins.only, off=plugins.off, pins=plugins.pins)
-            self.registry = Registry.open(places=self.places, selection=selection)
+        self.follow(only=plugins.only, off=plugins.off, pins=plugins.pins)
         loaded = config.load(path, overrides, registry=self.registry, preset=preset, seed=seed)
         for notice in loaded.notices:
             say(f"warning: {notice}")
         return loaded
+
+    def follow(
+        self,
+        *,
+        only: Sequence[str] | None = None,
+        off: Sequence[str] = (),
+        pins: Mapping[str, str] | None = None,
+    ) -> None:
+        """From here on the registry follows a `plugins` section, that of a configuration or of a run's lock."""
+        from codex_core.registry import Registry
+
+        if only is not None or off or pins:
+            selection = self.selection(only=only, off=off, pins=pins)
+            self.registry = Registry.open(places=self.places, selection=selection)
 
     def plugin_commands(self) -> dict[str, str]:
         """Usable command groups of plugins: name -> summary."""

@@ -90,9 +90,12 @@ def start(session: Session, asked: Plan, *, run_dir: Path | None = None) -> RunR
 
 
 def resume(session: Session, folder: RunDir, *, checkpoint: Path | None, asked: Plan | None) -> RunResult:
-    """Continue a run in a new attempt."""
+    """Continue a run in a new attempt, with the plugins that the configuration asks for, else the run's lock."""
     if asked is not None:
         plan.require_usable(asked)
+    else:
+        plugins = folder.lock().config.get("plugins", {})
+        session.follow(**{name: plugins[name] for name in ("only", "off", "pins") if name in plugins})
     with surroundings(session) as around:
         return execute.resume(
             folder,
