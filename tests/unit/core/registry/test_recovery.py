@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.architecture.sources import ROOT
 from tests.support.distributions import World, good
 from tests.support.hostile import EFFECTS, EVIL, LOUD, POINTS, install_all
 
@@ -172,3 +173,32 @@ def test_check_needs_to_know_what(codex: Codex, tmp_path: Path) -> None:
     assert unknown.returncode == 3 and "codex-core" in unknown.stderr
     assert codex("registry", "diff", "no-such-run").returncode == 4
     assert codex("registry", "freeze", "-o", str(tmp_path / "none" / "x.json")).returncode == 4
+
+
+SHAPES = {
+    "codex-registry-doctor/1": ["registry", "doctor", "dist-a", "--json"],
+    "codex-registry-diff/1": ["registry", "diff", "-", "--json"],
+    "codex-freeze/1": ["registry", "freeze"],
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SHAPES)
+def test_answer_has_the_shape_of_its_schema(world: World, codex: Codex, name: str) -> None:
+    """What is printed as JSON has exactly the fields that the schema in the reference names."""
+    world.site.add("dist-a", good())
+    schema = json.loads(
+        (ROOT / "docs" / "reference" / "schemas" / f"{name.replace('/', '-')}.json").read_text()
+    )
+    empty = json.dumps({"schema": "codex-freeze/1", "plugins": []})
+
+    document = json.loads(codex(*SHAPES[name], stdin=empty).stdout)
+
+    (inner,) = [one for one in schema["properties"].values() if "items" in one and "required" in one["items"]]
+    (listed,) = [
+        value
+        for value in document.values()
+        if isinstance(value, list) and value and isinstance(value[0], dict)
+    ]
+    assert document["schema"] == name and set(document) == set(schema["properties"])
+    assert all(set(one) == set(inner["items"]["properties"]) for one in listed)

@@ -131,14 +131,14 @@ def _sorted_sets(value: Any) -> Any:
 def compose_command(session: Session, goal: str, output: Path | None, force: bool) -> None:
     """Write a commented configuration from what is installed, and say why each part was chosen.
 
-    `pretrain` trains from nothing, `evaluate` too but with every metric, and names the command that scores a
-    checkpoint of before; `finetune` and `lora` take a trainer that declares it can.
-
     \b
     Examples:
       codex registry compose
       codex registry compose -o run.yaml
       codex registry compose --goal evaluate
+
+    `pretrain` trains from nothing, `evaluate` too but with every metric, and names the command that scores a
+    checkpoint of before; `finetune` and `lora` take a trainer that declares it can.
     """
     text = compose(session.registry, goal=goal)
     if output is None:

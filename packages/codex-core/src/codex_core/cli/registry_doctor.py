@@ -23,13 +23,14 @@ from codex_core.plugins.selection import Selection
 def doctor(session: Session, names: tuple[str, ...], as_json: bool, check: bool) -> int:
     """Import each plugin in a process of its own and say what it does there: time, memory, output, side effects.
 
-    NAME is a distribution or an entry point; without one, every plugin is examined.
-
     \b
     Examples:
       codex registry doctor
       codex registry doctor my-tok
-      codex registry doctor --json --check
+      codex registry doctor --json
+
+    NAME is a distribution or an entry point; without one, every plugin is examined. What a plugin did is told,
+    and is no failure of this command unless --check is given.
     """
     exams = examine(
         names,

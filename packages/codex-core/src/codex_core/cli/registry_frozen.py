@@ -39,8 +39,8 @@ def freeze(session: Session, output: Path | None) -> None:
 
     \b
     Examples:
+      codex registry freeze
       codex registry freeze -o plugins.json
-      codex registry freeze | codex registry check --frozen -
     """
     text = frozen.document(session.registry.freeze())
     if output is None:
@@ -63,14 +63,14 @@ def freeze(session: Session, output: Path | None) -> None:
 def diff(session: Session, old: str, new: str | None, as_json: bool) -> int:
     """Name plugins and components that were lost, are new or changed; exit 1 when something differs.
 
-    OLD and NEW are freeze files, lock files or runs (`-` reads one from standard input); without NEW, what is
-    installed now.
-
     \b
     Examples:
       codex registry diff plugins.json
       codex registry diff plugins-before.json plugins-after.json
       codex registry diff @last --json
+
+    OLD and NEW are freeze files, lock files or runs (`-` reads one from standard input); without NEW, what is
+    installed now.
     """
     now = session.registry.freeze() if new is None else _read(session, new)
     changes = frozen.compare(_read(session, old), now)
@@ -91,7 +91,8 @@ def check(session: Session, dist: str | None, reference: str | None, as_json: bo
     Examples:
       codex registry check my-tok
       codex registry check --frozen plugins.json
-      codex registry freeze | codex registry check --frozen -
+
+    FILE is a freeze file, a lock file or a run; `codex registry freeze | codex registry check --frozen -` is clean.
     """
     if (dist is None) == (reference is None):
         raise UsageError(

@@ -16,12 +16,13 @@ from codex_core.plugins.selection import Selection
 @click.option("--system", is_flag=True, help="Write it into this installation, for everybody who uses it.")
 @click.pass_obj
 def index_command(session: Session, system: bool) -> None:
-    """Look at every plugin anew and store the answer; with --system in PREFIX/share/codex/index, for images.
+    """Look at every plugin anew and store the answer.
 
     \b
     Examples:
       codex registry index
-      codex registry index --system
+
+    With --system the answer goes into PREFIX/share/codex/index, for images: whoever runs one starts warm.
     """
     selection = Selection.from_environment(flags=session.flags.plugins)
     if system:
