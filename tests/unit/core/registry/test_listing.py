@@ -144,6 +144,19 @@ def test_unknown_kind_and_option_have_suggestions(world: World) -> None:
     assert "tokenizers" in kind.stderr and "--json" in option.stderr
 
 
+def test_path_entries_that_are_passed_over_are_told_when_asked(world: World, tmp_path: Path) -> None:
+    """With `--verbose`, entries that are missing or relative are named on standard error; the listing is the same."""
+    search = os.pathsep.join([str(world.site.path), str(tmp_path / "gone"), os.environ.get("PYTHONPATH", "")])
+
+    quiet, said = (
+        run(world, *line, PYTHONPATH=search) for line in (["registry", "list"], ["registry", "list", "-v"])
+    )
+
+    assert (quiet.returncode, said.returncode, quiet.stderr) == (0, 0, "")
+    assert said.stdout == quiet.stdout
+    assert f"{tmp_path / 'gone'} does not exist" in said.stderr
+
+
 def test_closed_pipe_ends_quietly(world: World) -> None:
     """When the reader goes away, the command ends with 141 and says nothing."""
     listed(world)

@@ -125,6 +125,68 @@ def test_two_threads_get_one_object(make: Callable[..., Registry]) -> None:
     assert sys.modules["target_module"].TIMES == 1
 
 
+def test_two_threads_see_the_same_failure(make: Callable[..., Registry]) -> None:
+    """When the first use fails, both threads get the same error, and standard output is where it was."""
+    registry = make("print('noise')\nraise ValueError('mine')")
+    together = threading.Barrier(2)
+    errors: list[str] = []
+    before = sys.stdout
+
+    def use() -> None:
+        together.wait()
+        try:
+            load(registry)
+        except PluginError as error:
+            errors.append(str(error))
+
+    threads = [threading.Thread(target=use) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert len(errors) == 2 and errors[0] == errors[1] and "ValueError: mine" in errors[0]
+    assert sys.stdout is before
+
+
+def test_printing_component_does_not_reach_standard_output(
+    make: Callable[..., Registry], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What a component prints while it is imported goes to standard error: results on standard output still parse."""
+    load(make("print('noise')\n" + TOKENIZER))
+    print("result")
+
+    assert capsys.readouterr() == ("result\n", "noise\n")
+
+
+def test_registry_is_a_snapshot_while_components_load_and_plugins_change(
+    world: World, tmp_path: Path
+) -> None:
+    """While one walks the rows, components load others and distributions come and go; the walk is not disturbed."""
+    nested = "import builtins\nbuiltins.load_other()\n" + TOKENIZER
+    world.site.write_module("outer_target", nested)
+    world.site.write_module("other_target", TOKENIZER)
+    world.site.add("dist-a", good("outer", target="outer_target:Thing"))
+    world.site.add("dist-b", good("other", target="other_target:Thing"))
+    registry = Registry(world.look(), Selection())
+    import builtins
+
+    def load_other() -> None:
+        world.site.add("dist-c", good("third"))
+        anew = Registry(world.look(), Selection())
+        assert [row.name for row in anew.rows] == ["other", "outer", "third"]
+        anew.load(anew.find("tokenizers", "other"))
+
+    builtins.load_other = load_other  # type: ignore[attr-defined]
+    try:
+        walked = [registry.load(row).__module__ for row in registry.rows]
+    finally:
+        del builtins.load_other  # type: ignore[attr-defined]
+
+    assert walked == ["other_target", "outer_target"]
+    assert [row.name for row in registry.rows] == ["other", "outer"]
+
+
 def test_component_that_needs_itself_is_a_clear_error(make: Callable[..., Registry]) -> None:
     """A target that asks for itself while it is imported gets an error, no deadlock and no recursion."""
     registry = make("import builtins\nbuiltins.load_mytok()\n" + TOKENIZER)

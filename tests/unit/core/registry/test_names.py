@@ -103,6 +103,32 @@ def test_kinds_do_not_share_names(world: World) -> None:
     assert [row["state"] for row in world.look().rows] == ["ok", "ok", "ok"]
 
 
+def test_entry_points_that_differ_by_case_are_two_plugins(world: World) -> None:
+    """Both are listed; names of components are lower case by rule, so one with capitals breaks its own plugin."""
+    world.site.write_module("lower", good("lower"))
+    world.site.write_module("upper", good("UPPER"))
+    world.site.add("dist-a", entry_points="[codex.plugins]\nplug = lower\nPLUG = upper\n")
+
+    rows = [(row["entry_point"], row["name"], row["state"], row["reason"]) for row in world.look().rows]
+
+    assert rows == [("plug", "lower", "ok", None), ("PLUG", "PLUG", "broken", "invalid-component")]
+
+
+def test_name_offered_by_two_plugins_of_one_distribution_is_refused(world: World) -> None:
+    """An id that would mean either of two components means neither; both rows name both plugins."""
+    world.site.write_module("shared", good())
+    world.site.add("dist-a", entry_points="[codex.plugins]\none = shared\ntwo = shared\n")
+
+    taken = world.look()
+
+    assert [(row["state"], row["reason"]) for row in taken.rows] == [("broken", "duplicate-name")] * 2
+    assert "one and two" in taken.rows[0]["hint"]
+    with pytest.raises(MissingDependency):
+        Registry(taken, Selection()).find("tokenizers", "dist-a/control", usable=True)
+    left = {row["state"] for row in world.look(off=["dist-a/two"]).rows}
+    assert left == {"ok", "blocked"}
+
+
 def wanting(*requires: str) -> str:
     """A module with a component that declares requirements."""
     return good("wanting").replace("summary=", f"requires={requires!r}, summary=")

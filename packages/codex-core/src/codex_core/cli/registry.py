@@ -5,6 +5,8 @@ Decision: `list` and `show` import no plugin in this process; whatever plugins d
 
 from __future__ import annotations
 
+import os
+import sys
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -61,6 +63,11 @@ def list_command(
       codex registry list --json --all
       codex registry list --check
     """
+    if session.flags.verbosity > 0:
+        for entry in sys.path:
+            if not os.path.isabs(entry) or not os.path.exists(entry):
+                why = "is relative" if not os.path.isabs(entry) else "does not exist"
+                say(f"passed over on the search path: {listing.escaped(entry) or '(empty)'} {why}")
     return listing.show(
         Selection.from_environment(flags=session.flags.plugins),
         kind=kind,

@@ -61,6 +61,7 @@ def resolve(facts: Iterable[Fact], selection: Selection, present: Callable[[str]
     rows: list[Values] = []
     for fact in facts:
         rows += _rows_of(fact, selection, present)
+    _refuse_twins(rows)
     claims: dict[tuple[str, str], list[Values]] = {}
     for row in rows:
         if row["state"] in ("ok", "missing-extra") and row["kind"] in KINDS:
@@ -124,6 +125,22 @@ def _component_row(
         fix = install_line(dist, missing=row["missing"], requirements=requirements, source=source)
         return _with_problem(row, "missing-requirement", f"{', '.join(row['missing'])} is not installed", fix)
     return row
+
+
+def _refuse_twins(rows: list[Values]) -> None:
+    """Two plugins of one distribution that offer the same name: its id would mean either, so both are refused."""
+    by_id: dict[tuple[str, str], list[Values]] = {}
+    for row in rows:
+        if row["kind"] in KINDS:
+            by_id.setdefault((row["kind"], row["id"]), []).append(row)
+    for (kind, id), twins in by_id.items():
+        points = " and ".join(sorted(str(row["entry_point"]) for row in twins))
+        for row in twins if len(twins) > 1 else ():
+            said = f"the plugins {points} of {row['dist']} both offer {kind}/{row['name']}"
+            fix = (
+                f"CODEX_PLUGINS_OFF={row['dist']}/{twins[-1]['entry_point']} codex registry show {kind}/{id}"
+            )
+            _mark(row, "duplicate-name", said, fix)
 
 
 def blocked_words(reason: str, what: str) -> tuple[str, str]:
