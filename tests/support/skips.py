@@ -36,7 +36,8 @@ ALLOWED = (
 OPTIONAL = (
     "codex_models", "codex_safety", "codex_telemetry", "codex_tokenizers",
     "torch", "tokenizers", "tensorboard", "structlog", "psutil", "jinja2",
-    "sphinx", "myst_parser", "hatchling", "mypy", "importlinter", "pre_commit", "packaging", "pytest_cov", "xdist",
+    "sphinx", "myst_parser", "hatchling", "mypy", "importlinter", "pre_commit", "ruff", "packaging",
+    "jsonschema", "pytest_cov", "xdist",
 )  # fmt: skip
 MISSING = re.compile(r"could not import '([\w.]+)'")
 

@@ -90,7 +90,7 @@ def new(session: Session, name: str, kind: str, folder: Path | None) -> None:
 
 def check_name(name: str, kind: str) -> str:
     """The import package of a distribution called `name`; raises `UsageError` where the name cannot work."""
-    near = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+    near = re.sub(r"[^a-z0-9]+", "-", name.lower())[:40].strip("-")
     near = f"my-{near}".strip("-") if not near or near[0].isdigit() else near
     package = re.sub(r"[-.]+", "_", name)
     if not NAME_PATTERN.fullmatch(name) or re.search(r"[-._]{2}|[-._]$", name):

@@ -13,8 +13,8 @@ from __future__ import annotations
 
 import importlib
 import inspect
-from collections.abc import Callable, Iterator, Mapping
-from difflib import get_close_matches
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +23,11 @@ import attrs
 from codex_core import CODEX_API, __version__
 from codex_core.components import KINDS, normalised_dist
 from codex_core.contracts import Loaded
-from codex_core.errors import MissingDependency
+from codex_core.errors import MissingDependency, UsageError
+from codex_core.places import Places
 from codex_core.planning.structuring import options_from
 from codex_core.plugins import loading
+from codex_core.plugins.selection import Selection
 from codex_core.registry import Registry, Row
 from codex_core.testing import models
 from codex_core.testing.claims import claim
@@ -88,17 +90,28 @@ class Trial:
         return Loaded(id=self.row.id, target=self.target, options=self.options)
 
 
+def open_registry(dists: Sequence[str]) -> Registry:
+    """What these distributions offer, and the built-in ones; the index is a temporary one.
+
+    Raises `MissingDependency` for a distribution that is not installed, or that no entry point makes a plugin.
+    """
+    with tempfile.TemporaryDirectory(prefix="codex-conformance-") as folder:
+        scratch = Path(folder)
+        places = Places(root=scratch, home=scratch / "home", store=scratch / "store")
+        try:
+            return Registry.open(places=places, selection=Selection(only=dists), environ={})
+        except UsageError as error:
+            raise MissingDependency(
+                code="REG-030",
+                what=f"not every one of these is an installed plugin: {', '.join(map(repr, dists))}",
+                why=error.why,
+                fix="pip install -e FOLDER, then codex registry list",
+            ) from error
+
+
 def cases(registry: Registry, dist: str) -> list[Case]:
-    """What there is to check of a distribution; raises `MissingDependency` when none of its plugins is installed."""
+    """What there is to check of a distribution: its plugin modules, then its components."""
     rows = [row for row in registry.rows if row.dist == normalised_dist(dist)]
-    if not rows:
-        near = get_close_matches(dist, sorted({row.dist for row in registry.rows}), n=3)
-        raise MissingDependency(
-            code="REG-030",
-            what=f"no installed distribution called {dist!r} offers anything",
-            why=f"did you mean {' or '.join(near)}?" if near else None,
-            fix="pip install -e FOLDER, or see codex registry list",
-        )
     modules = {row.entry_point: row for row in rows}
     found = [
         Case(kind="plugin", row=row) for _, row in sorted(modules.items(), key=lambda pair: str(pair[0]))

@@ -15,8 +15,6 @@ from pathlib import Path
 import pytest
 
 from codex_core.errors import CodexError
-from codex_core.places import Places
-from codex_core.plugins.selection import Selection
 from codex_core.registry import Registry
 from codex_core.testing import conformance, corpus
 from codex_core.testing.faulty_files import FaultyFiles
@@ -53,7 +51,7 @@ def pytest_collection_modifyitems(session: pytest.Session, items: list[pytest.It
     if not dists:
         return
     try:
-        registry = _open(dists)
+        registry = conformance.open_registry(dists)
         found = [case for dist in dists for case in conformance.cases(registry, dist)]
     except CodexError as error:
         raise pytest.UsageError(str(error)) from None
@@ -100,10 +98,3 @@ def codex_corpus(tmp_path: Path) -> Path:
 def codex_faulty_files() -> Callable[..., FaultyFiles]:
     """Make files that fail at operation `at`, as `mode` says (`fail`, `short`, `full`, `kill`, `kill-half`)."""
     return FaultyFiles
-
-
-def _open(dists: list[str]) -> Registry:
-    with tempfile.TemporaryDirectory(prefix="codex-conformance-") as folder:
-        scratch = Path(folder)
-        places = Places(root=scratch, home=scratch / "home", store=scratch / "store")
-        return Registry.open(places=places, selection=Selection(only=dists), environ={})
