@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
-import tomllib
 from pathlib import Path
 
 import pytest
@@ -19,6 +17,7 @@ from codex_core.planning.versions import migrate
 from tests.support.commands import safety_line
 from tests.support.fake_registry import FakeRegistry
 from tests.support.json_schema import mistakes
+from tests.support.our_plugins import our_registry
 
 ROOT = Path(__file__).resolve().parents[3]
 EXAMPLES = sorted((ROOT / "examples" / "configs").glob("*.yaml"))
@@ -26,31 +25,10 @@ SHIPPED = [*EXAMPLES, *sorted(ROOT.glob("packages/*/src/*/presets/*.yaml"))]
 NAMES = [path.stem for path in SHIPPED]
 
 
-def _plugin_modules() -> list[str]:
-    """`dist=module` of every plugin module of our five packages that can be imported here."""
-    found = []
-    for path in sorted(ROOT.glob("packages/*/pyproject.toml")):
-        project = tomllib.loads(path.read_text(encoding="utf-8"))["project"]
-        modules = project["entry-points"]["codex.plugins"].values()
-        found += [f"{project['name']}={module}" for module in modules if _is_here(module)]
-    return found
-
-
-def _is_here(module: str) -> bool:
-    return importlib.util.find_spec(module.partition(".")[0]) is not None
-
-
 @pytest.fixture(scope="module")
 def registry() -> FakeRegistry:
     """What this installation has of our packages."""
-    known = {
-        ("models", "decoder"): "pip install codex-models",
-        ("trainers", "torch"): "pip install codex-models",
-        ("tokenizers", "bpe"): "pip install codex-tokenizers",
-        ("safety_policies", "secrets"): "pip install codex-safety",
-        ("writers", "tensorboard"): "pip install 'codex-telemetry[tensorboard]'",
-    }
-    return FakeRegistry.of(*_plugin_modules(), known=known)
+    return our_registry()
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=NAMES)

@@ -1,0 +1,425 @@
+"""Every option of ours: changing it changes the configuration's hash, and something that can be observed.
+
+The tables below list, per key, a change and where it shows; a key that is added without a row fails the first test.
+What shows is taken from a run that is trained, from the component that is built with the option, or it is the refusal
+of the change.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from importlib import import_module
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from codex_core import config
+from codex_core.cli.config_doc import component_fields, section_fields
+from codex_core.cli.main import main
+from codex_core.contracts import RunInfo
+from codex_core.errors import CodexError
+from codex_core.planning.structuring import options_from
+from tests.support.commands import Project, safety_line
+from tests.support.our_plugins import our_registry
+
+RUN = """\
+run: {name: small, log_every: 1, threads: 1}
+data:
+  sources: [{name: text, path: corpus.txt, document: paragraph}]
+  split: [0.6, 0.2, 0.2]
+  seq_len: 32
+tokenizer: bytes
+model: {name: ngram, order: 3}
+trainer: {name: ngram, duration: 1 epoch, batch_rows: 4}
+checkpoint: {every: 2}
+evaluation: {every: 2}
+"""
+
+
+class Shown(NamedTuple):
+    """A change, as overrides of RUN, and the part of the trained run in which it shows, or `refused`."""
+
+    change: tuple[str, ...]
+    part: str
+    base: tuple[str, ...] = ()
+
+
+def shown(change: str, part: str, *base: str) -> Shown:
+    return Shown((change,), part, base)
+
+
+#: Keys of sections.
+SECTIONS = {
+    "schema": shown("schema=codex-run/2", "refused"),
+    "run.name": shown("run.name=other", "name"),
+    "run.seed": shown("run.seed=5", "metrics"),
+    "run.exactness": shown("run.exactness=L0", "exactness"),
+    "run.threads": shown("run.threads=2", "threads"),
+    "run.log_every": shown("run.log_every=3", "metrics"),
+    "data.sources": shown("data.sources=[{name: text, path: other.txt, document: paragraph}]", "metrics"),
+    "data.split": shown("data.split=[0.5, 0.25, 0.25]", "metrics"),
+    "data.split_seed": shown("data.split_seed=1", "metrics"),
+    "data.seq_len": shown("data.seq_len=48", "metrics"),
+    "data.packing": shown("data.packing=other", "refused"),
+    "data.dedup": shown("data.dedup=none", "metrics"),
+    "data.order_seed": shown("data.order_seed=9", "metrics"),
+    "tokenizer": shown("tokenizer=none", "refused"),
+    "model": shown("model=decoder", "refused"),
+    "trainer": shown("trainer=torch", "refused"),
+    "checkpoint.every": shown("checkpoint.every=5", "checkpoints"),
+    "checkpoint.keep_last": shown("checkpoint.keep_last=1", "checkpoints"),
+    "evaluation.every": shown("evaluation.every=3", "metrics"),
+    "evaluation.split": shown("evaluation.split=test", "metrics"),
+    "evaluation.metrics": shown("evaluation.metrics=[perplexity]", "metrics"),
+    "evaluation.max_documents": shown("evaluation.max_documents=1", "metrics"),
+    "writers": shown("writers=[csv]", "writers"),
+    "safety": shown("safety={name: none, reason: another}", "safety"),
+    "telemetry.system_metrics": shown("telemetry.system_metrics=cpu", "system"),
+    "telemetry.system_interval_s": shown("telemetry.system_interval_s=9", "telemetry"),
+    "plugins.pins": shown("plugins.pins={models/ngram: codex-models}", "refused"),
+    "plugins.only": shown("plugins.only=[absent-plugin]", "refused"),
+    "plugins.off": shown("plugins.off=[ngram]", "refused"),
+}
+
+#: Options of components that show in a trained run.
+IN_RUNS = {
+    ("codex-core/ngram", "model.order"): shown("model.order=2", "metrics"),
+    ("codex-core/ngram", "trainer.duration"): shown("trainer.duration=2 epochs", "metrics"),
+    ("codex-core/ngram", "trainer.batch_rows"): shown("trainer.batch_rows=8", "metrics"),
+    ("codex-core/csv", "writers[].path"): shown(
+        "writers=[{name: csv, path: a.csv}]", "writers", "writers=[csv]"
+    ),
+    ("codex-core/ndjson", "writers[].path"): shown(
+        "writers=[{name: ndjson, path: a.ndjson}]", "writers", "writers=[ndjson]"
+    ),
+    ("codex-core/text", "data.sources[].path"): shown("data.sources[0].path=other.txt", "metrics"),
+    ("codex-core/text", "data.sources[].document"): shown("data.sources[0].document=file", "refused"),
+    ("codex-tokenizers/bpe", "tokenizer.vocab_size"): shown(
+        "tokenizer.vocab_size=260", "tokenizer", "tokenizer=bpe"
+    ),
+    ("codex-tokenizers/bpe", "tokenizer.min_frequency"): shown(
+        "tokenizer.min_frequency=10000", "tokenizer", "tokenizer=bpe"
+    ),
+    ("codex-tokenizers/bpe", "tokenizer.path"): shown("tokenizer.path=saved", "tokenizer", "tokenizer=bpe"),
+}
+
+
+class Built(NamedTuple):
+    """Options of a component as they are and as they are changed, and what is built or done with both."""
+
+    change: Mapping[str, Any]
+    seen: str
+    base: Mapping[str, Any] = {}
+
+
+TEXT = {"path": "texts"}
+JSONL = {"path": "rows"}
+MUON = {"optimizer": "muon"}
+
+#: Options of components that show in what is built with them.
+IN_OBJECTS = {
+    ("codex-core/pydoc", "data.sources[].topics"): Built({"topics": False}, "files"),
+    ("codex-core/pydoc", "data.sources[].docstrings"): Built({"docstrings": False}, "files"),
+    ("codex-core/pydoc", "data.sources[].sources"): Built({"sources": True}, "documents", {"topics": False}),
+    ("codex-core/text", "data.sources[].glob"): Built({"glob": "*.md"}, "documents", TEXT),
+    ("codex-core/jsonl", "data.sources[].path"): Built({"path": "rows/a.jsonl"}, "documents", JSONL),
+    ("codex-core/jsonl", "data.sources[].glob"): Built({"glob": "b.*"}, "documents", JSONL),
+    ("codex-core/jsonl", "data.sources[].field"): Built({"field": "title"}, "documents", JSONL),
+    ("codex-core/jsonl", "data.sources[].group"): Built({"group": "title"}, "documents", JSONL),
+    ("codex-core/jsonl", "data.sources[].max_line_bytes"): Built({"max_line_bytes": 9}, "documents", JSONL),
+    ("codex-models/decoder", "model.layers"): Built({"layers": 1}, "model"),
+    ("codex-models/decoder", "model.width"): Built({"width": 8}, "model"),
+    ("codex-models/decoder", "model.heads"): Built({"heads": 1}, "model"),
+    ("codex-models/decoder", "model.ffn_width"): Built({"ffn_width": 16}, "model"),
+    ("codex-models/decoder", "model.context_length"): Built({"context_length": 64}, "context"),
+    ("codex-models/decoder", "model.tied_embeddings"): Built({"tied_embeddings": False}, "model"),
+    ("codex-models/decoder", "model.scale_embeddings"): Built({"scale_embeddings": False}, "model"),
+    ("codex-models/decoder", "model.dropout"): Built({"dropout": 0.5}, "model"),
+    ("codex-models/decoder", "model.rope_theta"): Built({"rope_theta": 10.0}, "model"),
+    ("codex-models/decoder", "model.norm_eps"): Built({"norm_eps": 0.1}, "model"),
+    ("codex-models/torch", "trainer.duration"): Built({"duration": "900 steps"}, "steps"),
+    ("codex-models/torch", "trainer.warmup"): Built({"warmup": "9 steps"}, "steps"),
+    ("codex-models/torch", "trainer.batch_rows"): Built({"batch_rows": 8}, "weights"),
+    ("codex-models/torch", "trainer.micro_batch_rows"): Built({"micro_batch_rows": 1}, "reads"),
+    ("codex-models/torch", "trainer.optimizer"): Built(MUON, "weights"),
+    ("codex-models/torch", "trainer.lr"): Built({"lr": 1e-4}, "weights"),
+    ("codex-models/torch", "trainer.muon_lr"): Built({"muon_lr": 1e-4}, "weights", MUON),
+    ("codex-models/torch", "trainer.muon_momentum"): Built({"muon_momentum": 0.5}, "weights", MUON),
+    ("codex-models/torch", "trainer.min_lr_ratio"): Built({"min_lr_ratio": 0.9}, "weights"),
+    ("codex-models/torch", "trainer.weight_decay"): Built({"weight_decay": 0.9}, "weights"),
+    ("codex-models/torch", "trainer.beta1"): Built({"beta1": 0.5}, "weights"),
+    ("codex-models/torch", "trainer.beta2"): Built({"beta2": 0.5}, "weights"),
+    ("codex-models/torch", "trainer.eps"): Built({"eps": 1e-2}, "weights"),
+    ("codex-models/torch", "trainer.clip"): Built({"clip": 1e-3}, "weights"),
+    ("codex-models/torch", "trainer.precision"): Built(
+        {"precision": "bf16"}, "weights", {"precision": "fp32"}
+    ),
+    ("codex-models/torch", "trainer.device"): Built({"device": "cuda"}, "weights"),
+    ("codex-safety/secrets", "safety.action"): Built({"action": "block"}, "decision"),
+    ("codex-safety/secrets", "safety.off"): Built({"off": ["aws-access-key-id"]}, "decision"),
+    ("codex-telemetry/tensorboard", "writers[].group_by"): Built({"group_by": "metric"}, "events"),
+}
+
+REGISTRY = our_registry()
+FIELDS = [(field.owner, field.path) for field in component_fields(REGISTRY)]
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    """A project with two corpora, rows, texts and the configuration; the working directory of every test here."""
+    project = Project.make(tmp_path_factory.mktemp("options") / "project")
+    paragraphs = [f"Document number {number} says {'so ' * (number % 7)}much." for number in range(60)]
+    (project.path / "corpus.txt").write_text("\n\n".join([*paragraphs, *paragraphs[:20]]))
+    (project.path / "other.txt").write_text("\n\n".join(text.replace("says", "tells") for text in paragraphs))
+    for folder, suffix in (("texts", "txt"), ("texts", "md"), ("rows", "jsonl")):
+        (project.path / folder).mkdir(exist_ok=True)
+        for name in "ab":
+            row = {"text": f"text {name} of {suffix}", "title": f"title {name}"}
+            (project.path / folder / f"{name}.{suffix}").write_text(json.dumps(row) + "\n")
+    (project.path / "run.yaml").write_text(RUN + safety_line())
+    return project.path
+
+
+@pytest.fixture(autouse=True)
+def in_project(project, monkeypatch):
+    monkeypatch.chdir(project)
+
+
+def test_every_key_has_a_row():
+    """Keys of sections and options of components are those of the tables, as far as the components are installed."""
+    assert [field.path for field in section_fields()] == sorted(
+        SECTIONS, key=[field.path for field in section_fields()].index
+    )
+    rows = IN_RUNS.keys() | IN_OBJECTS.keys()
+    assert set(FIELDS) <= rows
+    here = {row.id for row in REGISTRY.rows}
+    assert {row for row in rows if row[0] in here} == set(FIELDS)
+
+
+# ---- what shows in runs
+
+
+@pytest.fixture(scope="module")
+def observed(project, tmp_path_factory):
+    """A function that trains RUN with overrides and tells what there is to see; equal questions are asked once."""
+    held: dict[tuple[str, ...], dict[str, Any]] = {}
+
+    def observe(*overrides: str) -> dict[str, Any]:
+        if overrides not in held:
+            path = project / f"run-{len(held)}"
+            code = main(["-q", "train", "run.yaml", *overrides, "--run-dir", str(path)])
+            held[overrides] = _seen(path) if code == 0 else {"refused": code}
+        return held[overrides]
+
+    return observe
+
+
+def _seen(run: Path) -> dict[str, Any]:
+    lock = json.loads((run / "lock.json").read_text())
+    return {
+        "name": json.loads((run / "run.json").read_text())["name"],
+        "exactness": lock["exactness"],
+        "threads": lock["threads"],
+        "tokenizer": lock["data"]["tokenizer"],
+        "safety": lock["components"]["safety"],
+        "telemetry": lock["config"]["telemetry"],
+        "metrics": (run / "metrics.csv").read_text(),
+        "checkpoints": sorted(path.name for path in run.glob("checkpoints/step-*")),
+        "writers": {path.relative_to(run).as_posix() for path in run.rglob("*.*sv")}
+        | {path.relative_to(run).as_posix() for path in run.rglob("*.ndjson") if "journal" not in path.parts},
+        "system": (run / "system.ndjson").exists(),
+    }
+
+
+RUNS = {**SECTIONS, **{f"{owner}:{path}": row for (owner, path), row in IN_RUNS.items()}}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("key", RUNS)
+def test_a_changed_option_shows_in_the_run(key, observed, project):
+    """The run with the change differs in the part that the table names, or the change is refused."""
+    row = RUNS[key]
+    if key.startswith("codex-tokenizers"):
+        pytest.importorskip("codex_tokenizers")
+        _save_tokenizer(project / "saved")
+    if key == "telemetry.system_metrics":
+        pytest.importorskip("codex_telemetry")
+    before, after = observed(*row.base), observed(*row.base, *row.change)
+    assert "refused" not in before
+    if row.part == "refused" or (key == "safety" and "refused" in after):
+        assert after["refused"] in (2, 3, 4), "a refusal is an error that a user can act on"
+    else:
+        assert before[row.part] != after[row.part]
+
+
+def _save_tokenizer(folder: Path) -> None:
+    from codex_tokenizers.bpe import BPE
+    from codex_tokenizers.options import BPEOptions
+
+    if not folder.exists():
+        folder.mkdir()
+        BPE.train(["much so so much"] * 9, BPEOptions(vocab_size=262), seed=0).save(folder)
+
+
+@pytest.mark.parametrize("key", RUNS)
+def test_a_changed_value_of_a_run_changes_the_hash(key):
+    """The hash differs with every change that is accepted; plugins alone are not part of the meaning."""
+    row = RUNS[key]
+    before = config.load(Path("run.yaml"), row.base, registry=REGISTRY).hash()
+    try:
+        after = config.load(Path("run.yaml"), [*row.base, *row.change], registry=REGISTRY).hash()
+    except CodexError:
+        assert row.part == "refused"
+        return
+    assert (before == after) == key.startswith("plugins.")
+
+
+# ---- what shows in objects
+
+
+@pytest.mark.parametrize(("owner", "path"), IN_OBJECTS, ids=lambda value: value)
+def test_a_changed_option_of_a_component_changes_the_hash(owner, path):
+    """In the place where the component stands, with all other options equal."""
+    _require(owner)
+    row = IN_OBJECTS[owner, path]
+    place = path.rpartition(".")[0]
+    hashes = set()
+    for options in (row.base, {**row.base, **row.change}):
+        choice = {"name": owner, **options}
+        values = {
+            "data": {"sources": ["pydoc"], "seq_len": 32},
+            "tokenizer": "bytes",
+            "model": "ngram",
+            "trainer": "ngram",
+            "safety": {"name": "none", "reason": "a test"},
+        }
+        if place == "data.sources[]":
+            values["data"] = {"sources": [choice]}
+        else:
+            values[place.removesuffix("[]")] = [choice] if place.endswith("[]") else choice
+        hashes.add(config.from_mapping(values, source="test", registry=REGISTRY).hash())
+    assert len(hashes) == 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("owner", "path"), IN_OBJECTS, ids=lambda value: value)
+def test_a_changed_option_shows_in_what_is_built(owner, path, tmp_path):
+    """What the component is, reads or does differs, or the change is refused with an error of ours."""
+    _require(owner)
+    row = IN_OBJECTS[owner, path]
+    kinds = {
+        "data.sources[]": "datasets",
+        "model": "models",
+        "trainer": "trainers",
+        "safety": "safety_policies",
+    }
+    kind = kinds.get(path.rpartition(".")[0], "writers")
+    found = REGISTRY.find(kind, owner)
+    cls = REGISTRY.options_class(found)
+    assert cls is not None
+    module, _, name = found.target.partition(":")
+    target = getattr(import_module(module), name)
+    small = {"layers": 2, "width": 16, "heads": 2} if kind == "models" else {}
+    small |= {"batch_rows": 4, "lr": 1e-2} if kind == "trainers" else {}
+    seen = []
+    for number, options in enumerate((row.base, {**row.base, **row.change})):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        built = options_from(cls, {**small, **options}, where="test")
+        try:
+            seen.append(SEEN[row.seen](target, built, folder))
+        except CodexError as error:
+            seen.append(f"refused: {error.code}")
+    assert seen[0] != seen[1] and not str(seen[0]).startswith("refused")
+
+
+def _require(owner: str) -> None:
+    """Leave a sibling's options out where it is not installed, with the reason."""
+    pytest.importorskip(owner.partition("/")[0].replace("-", "_"))
+    if owner.startswith("codex-telemetry"):
+        pytest.importorskip("tensorboard")
+
+
+def _files(target, options, folder):
+    identity = target(options).identity()
+    return {name: value for name, value in identity.items() if name != "options"}
+
+
+def _documents(target, options, folder):
+    records = target(options).records()
+    return [(record.id, record.group, record.turns) for record, _ in zip(records, range(9), strict=False)]
+
+
+def _model(target, options, folder):
+    """Weights after two steps on a counting language: every part of the shape and of the arithmetic is in them."""
+    return _weights_of(folder, model=options)
+
+
+def _context(target, options, folder):
+    return target.build(options, vocab_size=9, seed=1).context_length
+
+
+def _weights(target, options, folder):
+    return _weights_of(folder, options=options)
+
+
+def _weights_of(folder, **given):
+    from tests.support.decoders import options_for, train
+
+    given.setdefault("options", options_for())
+    trained = train(folder, steps=3, save_at=frozenset({3}), **given)
+    files = sorted(path for path in trained.checkpoints.saved[3].path.rglob("*.safetensors"))
+    return [hashlib.sha256(path.read_bytes()).hexdigest() for path in files]
+
+
+def _reads(target, options, folder):
+    """Which rows were asked for at once."""
+    from tests.support.decoders import CountingRows, train
+
+    asked = []
+
+    class Watched(CountingRows):
+        def rows(self, start, count):
+            asked.append((start, count))
+            return super().rows(start, count)
+
+    train(folder, options=options, rows=Watched(), steps=2)
+    return asked
+
+
+def _steps(target, options, folder):
+    """What a lock says of a training of ten rows an epoch."""
+    return [str(options.duration), str(options.warmup)] + [
+        duration.steps(tokens_per_step=64, steps_per_epoch=2.5)
+        for duration in (options.duration, options.warmup)
+    ]
+
+
+def _decision(target, options, folder):
+    key = "AKIA" + "QRSTUVWXYZ234567"  # in two parts, so that no scan takes this file for a leak
+    decision = target(options).inspect(f"the key {key} was here", "data")
+    return decision.allowed, decision.text
+
+
+def _events(target, options, folder):
+    writer = target(options, clock=lambda: 1.0)
+    writer.open(RunInfo(run_id="r", name="n", path=folder, attempt=1))
+    writer.write({"step": 1, "split": "train", "loss": 2.0}, 1)
+    writer.close()
+    return [path.read_bytes() for path in sorted(folder.rglob("*tfevents*"))]
+
+
+SEEN = {
+    "files": _files,
+    "documents": _documents,
+    "model": _model,
+    "context": _context,
+    "weights": _weights,
+    "reads": _reads,
+    "steps": _steps,
+    "decision": _decision,
+    "events": _events,
+}
