@@ -38,10 +38,45 @@ def _loaded(*arguments: str, folder: Path, also: tuple[str, ...] = ()) -> tuple[
     return code, loaded
 
 
-@pytest.mark.parametrize("arguments", [["--version"], ["registry", "list", "--json"]])
+#: What answers that come from the stored registry leave out, besides everything heavy.
+NOT_WARM = (
+    "attr",
+    "attrs",
+    "cattrs",
+    "click",
+    "importlib.metadata",
+    "importlib_metadata",
+    "orjson",
+    "pluggy",
+    "rich",
+)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--version"],
+        ["registry", "list", "--json"],
+        ["registry", "list"],
+        ["registry", "list", "tokenizers", "--check"],
+        ["registry", "list", "--all", "--json"],
+    ],
+    ids=" ".join,
+)
 def test_quickest_commands_import_no_command_line(arguments: list[str], tmp_path: Path) -> None:
-    """The version and the machine-readable list are answered before click is imported."""
-    assert _loaded(*arguments, folder=tmp_path, also=("click", "rich")) == (0, [])
+    """The version and the list, in every form, are answered without click, attrs, metadata and plugin machinery."""
+    _loaded("registry", "list", folder=tmp_path)
+
+    assert _loaded(*arguments, folder=tmp_path, also=NOT_WARM) == (0, [])
+
+
+def test_help_imports_click_and_no_more(tmp_path: Path) -> None:
+    """Help names the commands of plugins from the stored answer: no attrs, no configuration, no registry object."""
+    _loaded("registry", "list", folder=tmp_path)
+    ours = ("codex_core.registry", "codex_core.config", "codex_core.places", "codex_core.plugins.survey")
+    also = (*(name for name in NOT_WARM if name != "click"), "pathlib", "shutil", "traceback", *ours)
+
+    assert _loaded("--help", folder=tmp_path, also=also) == (0, [])
 
 
 @pytest.mark.parametrize(

@@ -8,13 +8,15 @@ the keys of `ROW_FIELDS`, sorted; a plugin that cannot be asked for its componen
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from codex_core.components import KINDS
-from codex_core.plugins.discovery import Fact
 from codex_core.plugins.reasons import REASONS
 from codex_core.plugins.requirements import Requirement, install_line
 from codex_core.plugins.selection import Selection
+
+if TYPE_CHECKING:
+    from codex_core.plugins.discovery import Fact
 
 Values = dict[str, Any]
 
