@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from codex_core.cli.main import main
 from codex_core.cli.session import Flags, split_flags
 
 
@@ -37,3 +38,25 @@ def test_plugins_to_leave_out_are_collected_in_order():
 
     assert flags.plugins == ("no:first", "no:second")
     assert rest == ["registry", "list"]
+
+
+def test_glued_plugin_flag_is_taken_too():
+    """`-pno:NAME` is the same as `-p no:NAME`."""
+    assert split_flags(["registry", "list", "-pno:first"])[0].plugins == ("no:first",)
+
+
+@pytest.mark.parametrize("value", ["first", "yes:first", "no"])
+def test_plugin_flag_without_no_is_refused(value, capsys):
+    """`-p NAME` switches nothing off in silence: it is exit 2, and says which form is meant."""
+    assert main(["registry", "show", "ngram", "-p", value]) == 2
+    assert f"'{value}' is not of the form no:NAME" in capsys.readouterr().err
+
+
+def test_help_works_with_a_misspelt_selection(capsys, monkeypatch):
+    """Who misspells a plugin can still read help, which says what is the matter."""
+    monkeypatch.setenv("CODEX_PLUGINS_OFF", "none-such")
+
+    assert main(["--help"]) == 0
+    shown = capsys.readouterr().out
+    assert "Explain topics" in shown
+    assert "Commands of plugins cannot be told: no installed plugin is called 'none-such'." in shown

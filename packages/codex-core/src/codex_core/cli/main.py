@@ -63,10 +63,23 @@ class CommandTree(click.Group):
         """List commands with their summaries without importing any."""
         session: Session = ctx.ensure_object(Session)
         shown = [(name, summary) for name, (_, summary) in COMMANDS.items()]
-        plugins = session.plugin_commands()
+        said = ""
+        try:
+            plugins = session.plugin_commands()
+        except CodexError as error:  # a misspelt selection: help is where its user will look
+            plugins, said = {}, f"Commands of plugins cannot be told: {error.what}."
         shown += [(name, summary) for name, summary in plugins.items() if name not in COMMANDS]
         with formatter.section("Commands"):
             formatter.write_dl(shown)
+        if said:
+            formatter.write_paragraph()
+            formatter.write_text(said)
+
+
+def _refused_plugin(ctx: click.Context, parameter: click.Parameter, value: str | None) -> None:
+    """What still stands here is none: values of the right shape were taken out before."""
+    if value is not None:
+        raise click.BadParameter(f"{value!r} is not of the form no:NAME", ctx=ctx, param=parameter)
 
 
 @click.group(
@@ -87,7 +100,12 @@ class CommandTree(click.Group):
     help="How progress is shown on stderr.",
 )
 @click.option(
-    "-p", "plugin", expose_value=False, metavar="no:NAME", help="Leave a plugin out, for this call."
+    "-p",
+    "plugin",
+    expose_value=False,
+    metavar="no:NAME",
+    callback=_refused_plugin,
+    help="Leave a plugin out, for this call.",
 )
 def codex() -> None:
     """The root of the command tree."""

@@ -33,9 +33,10 @@ class Flags(NamedTuple):
 def split_flags(arguments: Sequence[str]) -> tuple[Flags, list[str]]:
     """Take global flags out of the arguments, wherever they stand before `--`; the rest keeps its order.
 
-    A wrong value of `--progress` is put first, where the root of the command tree refuses it with the choices.
+    A wrong value of `--progress` or `-p` is put first, where the root of the command tree refuses it.
     """
     verbosity, debug, plugins, progress, rest = 0, False, [], "auto", []
+    refused: list[str] = []
     remaining = iter(arguments)
     for argument in remaining:
         if argument in ("-q", "--quiet"):
@@ -44,8 +45,12 @@ def split_flags(arguments: Sequence[str]) -> tuple[Flags, list[str]]:
             verbosity += 1
         elif argument == "--debug":
             debug = True
-        elif argument == "-p":
-            plugins.append(next(remaining, ""))
+        elif argument == "-p" or argument.startswith("-pno:"):
+            value = argument[2:] or next(remaining, "")
+            if value.startswith("no:"):
+                plugins.append(value)
+            else:
+                refused += ["-p", value]
         elif argument == "--progress" or argument.startswith("--progress="):
             _, assigned, value = argument.partition("=")
             progress = value if assigned else next(remaining, "")
@@ -54,8 +59,9 @@ def split_flags(arguments: Sequence[str]) -> tuple[Flags, list[str]]:
         else:
             rest.append(argument)
     if progress not in PROGRESS:
-        rest.insert(0, f"--progress={progress}")
-    return Flags(verbosity=verbosity, debug=debug, plugins=tuple(plugins), progress=progress), rest
+        refused.append(f"--progress={progress}")
+    flags = Flags(verbosity=verbosity, debug=debug, plugins=tuple(plugins), progress=progress)
+    return flags, [*refused, *rest]
 
 
 class Session:
