@@ -138,7 +138,7 @@ def resume(
     """
     with _noting_failures(around), folder.claim() as claim:
         before = folder.lock()
-        resuming.require_plugins(before, around.registry.freeze())
+        resuming.require_plugins(before, around.registry.freeze(), asked=asked)
         prepared = open_data(before)
         _require_same_data(prepared, before)
         lock, changes = _settled_again(before, asked, prepared, around)

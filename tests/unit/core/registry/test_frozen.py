@@ -235,6 +235,23 @@ def test_resume_refuses_when_a_plugin_of_the_run_is_gone(tmp_path: Path) -> None
     assert len(list(the_run(work).journal.glob("r0-a2-*"))) == 0, "no attempt was begun"
 
 
+def test_resume_goes_on_without_what_was_dropped(tmp_path: Path) -> None:
+    """A plugin whose metric the configuration no longer names may be gone."""
+    work = SmallWork(tmp_path)
+    broken_run(work, plugin("small"))
+    lock = the_run(work).path / "lock.json"
+    held = json.loads(lock.read_text())
+    dropped = {"id": "gone/metric", "version": "1.0", "options": {}}
+    held["components"]["evaluation.metrics[1]"] = dropped
+    lock.write_text(json.dumps({**held, "plugins": [plugin("small"), plugin("gone")]}))
+    work.registry.frozen = (plugin("small"),)
+
+    with pytest.raises(MissingDependency, match="gone/plugin"):
+        go_on(work, the_run(work))
+
+    assert go_on(work, the_run(work), asked=work.plan(steps=8)).status == "finished"
+
+
 def test_resume_tells_what_differs_of_the_plugins_it_imports(tmp_path: Path) -> None:
     """Another version of a plugin that the run uses, and listeners that went, are told; others may come and go."""
     work = SmallWork(tmp_path)

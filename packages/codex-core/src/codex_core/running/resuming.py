@@ -19,7 +19,7 @@ from codex_core.contracts import Emit
 from codex_core.errors import ArtefactError, InputError, UsageError
 from codex_core.events import Event, Warned
 from codex_core.journal import History
-from codex_core.lock import Lock
+from codex_core.lock import Lock, Plan
 from codex_core.plugins import frozen
 from codex_core.running.checkpoint_files import Checkpoint
 from codex_core.running.processes import Process
@@ -83,9 +83,14 @@ def drift(lock: Lock, environment: Mapping[str, Any]) -> dict[str, tuple[Any, An
     }
 
 
-def require_plugins(lock: Lock, present: Sequence[Mapping[str, Any]]) -> None:
-    """Raise `MissingDependency` when a plugin that gave the run a component is not installed any more."""
-    gone = frozen.missing(frozen.offering(lock.plugins, _ids(lock)), {one["dist"] for one in present})
+def require_plugins(lock: Lock, present: Sequence[Mapping[str, Any]], *, asked: Plan | None) -> None:
+    """Raise `MissingDependency` when a plugin that gave the run a component is not installed any more.
+
+    What `asked` has dropped (a metric, a writer) is not needed any more.
+    """
+    wanted = None if asked is None else {choice.id for choice in asked.choices.values()}
+    ids = [id for id in _ids(lock) if wanted is None or id in wanted]
+    gone = frozen.missing(frozen.offering(lock.plugins, ids), {one["dist"] for one in present})
     if gone is not None:
         raise gone
 
