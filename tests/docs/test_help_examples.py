@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
 
@@ -13,9 +14,9 @@ from tests.support import scratch
 #: Examples whose answer depends on what is installed around the suite: `no` is an answer, too.
 MAY_SAY_NO = (
     "codex registry list --check",
+    "codex registry doctor --json --check",
     "codex doctor",
     "codex doctor --quick --json",
-    "codex registry check",
 )
 
 
@@ -59,9 +60,15 @@ def test_examples_are_of_the_command_that_shows_them():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("line", scratch.examples())
-def test_example_runs_as_printed(line, folder, capsys):
+def test_example_runs_as_printed(line, folder, monkeypatch, capsys):
     """The example ends well and no traceback is shown; its answer is on stdout, if it has one."""
-    code = main(scratch.arguments_of(line, folder))
+    *before, last = line.split(" | ")
+    for stage in before:  # a pipe: what one command prints is what the next one reads
+        assert main(scratch.arguments_of(stage, folder)) == 0
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(capsys.readouterr().out.encode())))
+    words = scratch.arguments_of(last, folder)
+    scratch.make_way(words, folder)
+    code = main(words)
 
     said = capsys.readouterr()
     assert code in ((0, 1) if line in MAY_SAY_NO else (0,)), said.err

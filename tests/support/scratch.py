@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import shlex
 import signal
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import click
@@ -28,6 +29,10 @@ trainer: {name: torch, duration: 40 steps, batch_rows: 2, warmup: 1 steps}
 checkpoint: {every: 20 steps}
 evaluation: {every: 0 steps}
 """
+
+NGRAM = CONFIG.replace("{name: decoder, layers: 1, width: 16, heads: 2}", "{name: ngram, order: 3}").replace(
+    "{name: torch, duration: 40 steps, batch_rows: 2, warmup: 1 steps}", "{name: ngram, batch_rows: 2}"
+)
 
 #: Presets that take minutes, and the one that takes seconds; the long ones are measured by the demo's own tests.
 QUICKER = {"codex demo": "codex demo --preset tiny", "codex demo --preset long": "codex demo --preset tiny"}
@@ -59,6 +64,7 @@ def make(path: Path) -> Project:
     for number in range(30):
         text = f"Document number {number}: " + "it says little. " * (number + 3)
         (path / "corpus" / f"{number:02}.txt").write_text(text)
+    (path / "ngram.yaml").write_text(NGRAM + safety_line())
     (path / "notebooks" / "notes.txt").write_text("nothing secret\n")
     for name in ("run.yaml", "a.yaml", "b.yaml"):
         (path / name).write_text(CONFIG + safety_line())
@@ -67,6 +73,10 @@ def make(path: Path) -> Project:
         '"step":25,', "train", "run.yaml", "--run-dir", run, run=run, send=signal.SIGINT
     )
     assert said.code == 130, said
+    frozen = project.codex("registry", "freeze")
+    assert frozen.code == 0, frozen
+    for name in ("plugins.json", "plugins-before.json", "plugins-after.json"):
+        (path / name).write_text(frozen.out)
     return project
 
 
@@ -76,6 +86,21 @@ def arguments_of(line: str, folder: Path) -> list[str]:
     words = shlex.split(line)[1:]
     newest = max(folder.glob("runs/RUN/checkpoints/step-*[0-9]")).name
     prepared = next(folder.glob(".codex/store/tokens/*/")).name
-    if "-o" in words:  # such an example writes the file, and none is replaced
+    places = {"step-00000040": newest, "/KEY": f"/{prepared}"}
+    if "new" not in words:  # a plugin of somebody's own that the pages speak of
+        places["my-tok"] = "codex-tokenizers"
+    if "model.order" in line:
+        places["run.yaml"] = "ngram.yaml"
+    return [_filled(word, places) for word in words]
+
+
+def make_way(words: Sequence[str], folder: Path) -> None:
+    """Remove the file that an example writes: no command replaces one in silence."""
+    if "-o" in words:
         (folder / words[words.index("-o") + 1]).unlink(missing_ok=True)
-    return [word.replace("step-00000040", newest).replace("/KEY", f"/{prepared}") for word in words]
+
+
+def _filled(word: str, places: Mapping[str, str]) -> str:
+    for placeholder, name in places.items():
+        word = word.replace(placeholder, name)
+    return word

@@ -314,6 +314,7 @@ CATALOGUE: dict[str, CatalogueEntry] = {
     "DAT-017": CatalogueEntry(
         ExitCode.USAGE, "A template was asked of the tokenizer `bytes`, which has none."
     ),
+    "DAT-018": CatalogueEntry(ExitCode.INPUT, "There is no prepared data at the place that was named."),
     "NGM-001": CatalogueEntry(
         ExitCode.INPUT, "A row to score has no token; the first token of a row is context."
     ),
