@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
+import signal
+from pathlib import Path
 
 import pytest
 
@@ -153,6 +156,36 @@ def test_a_killed_sweep_continues_where_it_was(folder, capsys):
 
 
 @pytest.mark.slow
+def test_a_signal_stops_the_sweep_after_a_step(folder, capsys):
+    """Ctrl-C saves the cell in training, shows the table so far and ends with 130; the same command goes on."""
+    cells = ["trainer.duration=60 epochs", "--grid", "model.order=2,3"]
+    name = told(capsys, *cells)["cells"][0]["config_hash"].partition(":")[2][:12]
+    words = ["config", "sweep", "run.yaml", *cells, "--run", "--out", "swept"]
+    project = Project(folder, {"OMP_NUM_THREADS": "1"})
+    said = project.codex_until('"kind":"step"', *words, run=folder / "swept" / name, send=signal.SIGINT)
+    assert said.code == 130
+    assert [line.split()[2] for line in said.out.splitlines()[2:]] == ["interrupted", "waiting"]
+    assert "the same command continues" in said.err
+    assert main([*words, "--json"]) == 0
+    assert [cell["status"] for cell in json.loads(capsys.readouterr().out)["cells"]] == [
+        "finished",
+        "finished",
+    ]
+
+
+GUIDE = Path(__file__).resolve().parents[2] / "docs" / "how-to" / "sweep.md"
+
+
+@pytest.mark.slow
+def test_the_commands_of_the_guide_run(folder):
+    """Every command of `docs/how-to/sweep.md` ends with 0."""
+    lines = re.findall(r"codex config sweep[^`\n]+", GUIDE.read_text(encoding="utf-8"))
+    assert len(lines) == 3
+    for line in lines:
+        assert main(shlex.split(line)[1:]) == 0, line
+
+
+@pytest.mark.slow
 def test_a_cell_that_fails_does_not_stop_the_others(folder, capsys):
     """A cell whose data does not exist is told in the table, exit 1; the rest is trained."""
     grid = "data.sources[0].path=absent.txt,corpus.txt"
@@ -174,3 +207,6 @@ def test_a_folder_with_another_run_is_not_taken_for_the_cell(folder, capsys):
     first.rename(folder / "swept" / name)
     assert main([*words, "2", "--json"]) == 1
     assert json.loads(capsys.readouterr().out)["cells"][0]["error"].startswith("CFG-018")
+    (folder / "swept" / name / "run.json").write_text("{}")
+    assert main([*words, "2", "--json"]) == 1
+    assert json.loads(capsys.readouterr().out)["cells"][0]["error"].startswith("RUN-009")

@@ -57,7 +57,7 @@ def run_all(session: Session, cells: Sequence[Checked], *, folder: Path, as_json
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise unwritable(folder, error.strerror or str(error), fix="name another folder with --out") from None
-    outcomes = {one.name: Outcome(cell=one, path=folder / one.name) for one in cells}
+    outcomes = {one.name: _outcome(session, one, folder / one.name) for one in cells}
     code = ExitCode.OK
     for one in cells:
         if session.flags.verbosity >= 0:
@@ -118,6 +118,10 @@ def _outcome(session: Session, one: Checked, path: Path) -> Outcome:
     """What a cell's run directory says; a cell without one has nothing but its name."""
     if not (path / "run.json").exists():
         return Outcome(cell=one, path=path)
+    try:
+        status = RunDir(path).status().name
+    except CodexError as error:
+        return Outcome(cell=one, path=path, status="failed", error=f"{error.code}: {error.what}")
     rows = _rows(path)
     losses = [row["loss"] for row in rows if row["split"] == TRAIN and isinstance(row.get("loss"), float)]
     evaluated = [row for row in rows if row["split"] == one.plan.config["evaluation"]["split"] != TRAIN]
@@ -129,7 +133,7 @@ def _outcome(session: Session, one: Checked, path: Path) -> Outcome:
     return Outcome(
         cell=one,
         path=path,
-        status=RunDir(path).status().name,
+        status=status,
         loss=losses[-1] if losses else None,
         metric=name,
         best=(max if is_higher_better else min)(values) if values else None,
