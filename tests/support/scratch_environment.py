@@ -37,26 +37,20 @@ class ScratchEnvironment:
         for site in path.glob("lib/python*/site-packages"):
             folder = sysconfig.get_path("purelib")
             (site / "tests-environment.pth").write_text(f"import site; site.addsitedir({folder!r})\n")
+        for program, module in (("codex", "codex_core"), ("pytest", "pytest")):
+            script = path / "bin" / program
+            script.write_text(f'#!/bin/sh\nexec "{path}/bin/python" -m {module} "$@"\n')
+            script.chmod(0o755)
         return made
 
     def run(self, *command: str | Path, cwd: Path) -> Said:
-        """Run a program of the environment to its end; `python -m NAME` where it has none of that name."""
+        """Run a program of the environment to its end."""
         first, *rest = map(str, command)
-        program = self.path / "bin" / first
-        start = (
-            [str(program)] if program.exists() else [str(self.path / "bin" / "python"), "-m", _module(first)]
-        )
-        done = subprocess.run(
-            [*start, *rest],
-            cwd=cwd,
-            env=self.environ(),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=TIMEOUT_S,
-            check=False,
-        )
-        return Said(code=done.returncode, out=done.stdout, err=done.stderr)
+        return self._finished([str(self.path / "bin" / first), *rest], cwd=cwd)
+
+    def shell(self, script: str, *, cwd: Path) -> Said:
+        """Run lines of shell as a reader would type them, up to the first one that fails."""
+        return self._finished(["sh", "-e", "-c", script], cwd=cwd)
 
     def environ(self) -> dict[str, str]:
         """The variables that commands in the environment see."""
@@ -69,6 +63,15 @@ class ScratchEnvironment:
         """Install packages as editable ones."""
         return self.run(*INSTALL, *(argument for folder in folders for argument in ("-e", folder)), cwd=cwd)
 
-
-def _module(program: str) -> str:
-    return {"codex": "codex_core"}.get(program, program)
+    def _finished(self, command: Sequence[str], *, cwd: Path) -> Said:
+        done = subprocess.run(
+            command,
+            cwd=cwd,
+            env=self.environ(),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=TIMEOUT_S,
+            check=False,
+        )
+        return Said(code=done.returncode, out=done.stdout, err=done.stderr)

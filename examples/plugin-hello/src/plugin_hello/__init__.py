@@ -1,0 +1,1 @@
+"""Bits per character, as a plugin of Codex."""
