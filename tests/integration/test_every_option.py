@@ -78,7 +78,9 @@ SECTIONS = {
     "writers": shown("writers=[csv]", "writers"),
     "safety": shown("safety={name: none, reason: another}", "safety"),
     "telemetry.system_metrics": shown("telemetry.system_metrics=cpu", "system"),
-    "telemetry.system_interval_s": shown("telemetry.system_interval_s=9", "telemetry"),
+    "telemetry.system_interval_s": shown(
+        "telemetry.system_interval_s=9", "telemetry", "telemetry.system_metrics=cpu"
+    ),
     "plugins.pins": shown("plugins.pins={models/ngram: codex-models}", "refused"),
     "plugins.only": shown("plugins.only=[absent-plugin]", "refused"),
     "plugins.off": shown("plugins.off=[ngram]", "refused"),
@@ -245,7 +247,7 @@ def test_a_changed_option_shows_in_the_run(key, observed, project):
     if key.startswith("codex-tokenizers"):
         pytest.importorskip("codex_tokenizers")
         _save_tokenizer(project / "saved")
-    if key == "telemetry.system_metrics":
+    if key.startswith("telemetry."):
         pytest.importorskip("codex_telemetry")
     before, after = observed(*row.base), observed(*row.base, *row.change)
     assert "refused" not in before

@@ -21,6 +21,7 @@ from codex_core.options import option
 from codex_core.planning import layers
 from codex_core.planning.choices import Resolved, default_safety, resolve, with_choices, written_choices
 from codex_core.planning.configio import Node, dotted, located, origins, plain
+from codex_core.planning.idle import idle_values
 from codex_core.planning.overrides import Override, apply, parse_override
 from codex_core.planning.rules import broken_rules
 from codex_core.planning.sections import (
@@ -117,7 +118,8 @@ def load(
         raise together(all_errors)
     assert config is not None
     texts = tuple(change.text for change in changes)
-    return attrs.evolve(config, overrides=texts, notices=layered.notices)
+    notices = (*layered.notices, *idle_values(config, config.found))
+    return attrs.evolve(config, overrides=texts, notices=notices)
 
 
 def plugins_of(

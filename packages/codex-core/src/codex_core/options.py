@@ -16,7 +16,7 @@ from typing import Any
 import attrs
 
 #: Metadata keys of an option, as they stand in `attrs.fields(cls).name.metadata`.
-METADATA_KEYS = ("doc", "unit", "choices", "minimum", "maximum", "resumable")
+METADATA_KEYS = ("doc", "unit", "choices", "minimum", "maximum", "resumable", "only_with")
 
 REQUIRED: Any = attrs.NOTHING
 
@@ -30,12 +30,14 @@ def option(
     minimum: float | None = None,
     maximum: float | None = None,
     resumable: bool = False,
+    only_with: tuple[str, tuple[Any, ...]] | None = None,
     factory: Any = None,
 ) -> Any:
     """Declare an option: `doc` one sentence, bounds inclusive, `resumable` whether a resume may change it.
 
-    Without a default the option is required. `factory` builds a mutable default. Bounds and choices are enforced
-    at construction (`ValueError`), whoever constructs.
+    `only_with` names another option of the class and the values of it with which this one has an effect; whoever
+    sets this one without is told so. Without a default the option is required. `factory` builds a mutable default.
+    Bounds and choices are enforced at construction (`ValueError`), whoever constructs.
     """
     metadata = {
         "doc": doc,
@@ -44,6 +46,7 @@ def option(
         "minimum": minimum,
         "maximum": maximum,
         "resumable": resumable,
+        "only_with": only_with,
     }
     if factory is not None:
         return attrs.field(factory=factory, metadata=metadata, validator=_check)

@@ -96,8 +96,12 @@ class TorchTrainerOptions:
         choices=("adamw", "muon"),
     )
     lr: float = option(1e-3, doc="peak learning rate of AdamW", minimum=0.0)
-    muon_lr: float = option(1e-2, doc="peak learning rate of Muon; without effect on AdamW", minimum=0.0)
-    muon_momentum: float = option(0.95, doc="decay of Muon's momentum", minimum=0.0, maximum=1.0)
+    muon_lr: float = option(
+        1e-2, doc="peak learning rate of Muon", minimum=0.0, only_with=("optimizer", ("muon",))
+    )
+    muon_momentum: float = option(
+        0.95, doc="decay of Muon's momentum", minimum=0.0, maximum=1.0, only_with=("optimizer", ("muon",))
+    )
     warmup: Duration = option(Duration(50), doc="linear rise of the learning rate from zero to its peak")
     min_lr_ratio: float = option(
         0.1, doc="learning rate of the last step over its peak", minimum=0.0, maximum=1.0

@@ -20,8 +20,11 @@ class BPEOptions:
         unit="tokens",
         minimum=SMALLEST_VOCABULARY,
         maximum=4_000_000,
+        only_with=("path", (None,)),
     )
-    min_frequency: int = option(2, doc="how often a pair must occur to become a token", minimum=1)
+    min_frequency: int = option(
+        2, doc="how often a pair must occur to become a token", minimum=1, only_with=("path", (None,))
+    )
     path: str | None = option(
         None,
         doc="folder of a saved tokenizer to use as it is, instead of learning one from the text",

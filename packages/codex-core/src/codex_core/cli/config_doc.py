@@ -12,6 +12,7 @@ import attrs
 
 from codex_core.config import RunConfig
 from codex_core.errors import UsageError
+from codex_core.planning.idle import only_with_words
 from codex_core.planning.sections import COMPONENT_KINDS, COMPONENT_LISTS, ComponentChoice
 from codex_core.planning.structuring import init_fields, near, plain_values, type_words
 from codex_core.planning.yamlout import flow
@@ -34,6 +35,7 @@ class FieldDoc:
     minimum: float | None = None
     maximum: float | None = None
     resumable: bool = False
+    only_with: str | None = None
 
     def lines(self) -> list[str]:
         """The key as readable lines."""
@@ -44,6 +46,7 @@ class FieldDoc:
             "unit": self.unit,
             "choices": ", ".join(self.choices),
             "bounds": self.bounds,
+            "counts": self.only_with,
             "owner": self.owner,
             "resume": "may be changed" if self.resumable else "stays as it was",
         }
@@ -127,6 +130,7 @@ def _field_doc(field: attrs.Attribute[Any], path: str, *, owner: str) -> FieldDo
         minimum=meta.get("minimum"),
         maximum=meta.get("maximum"),
         resumable=bool(meta.get("resumable")),
+        only_with=only_with_words(meta["only_with"]) if meta.get("only_with") else None,
     )
 
 

@@ -113,7 +113,7 @@ def _table(fields: Iterable[FieldDoc]) -> list[str]:
 
 def _row(field: FieldDoc) -> str:
     told = [field.doc, f"unit: {field.unit}" if field.unit else "", field.bounds]
-    told += ["a resume may change it" if field.resumable else ""]
+    told += [field.only_with or "", "a resume may change it" if field.resumable else ""]
     of = f": {', '.join(f'`{choice}`' for choice in field.choices)}" if len(field.choices) > 1 else ""
     default = "required" if field.default is None else f"`{field.default}`"
     return f"| `{field.path}` | {field.type}{of} | {default} | {'; '.join(filter(None, told))} |"

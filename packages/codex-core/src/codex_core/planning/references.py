@@ -69,8 +69,10 @@ def misplaced(values: Mapping[str, Any], found: Mapping[str, Resolved]) -> Itera
 def _is_path(path: str, found: Mapping[str, Resolved]) -> bool | None:
     """Whether an option names a file or folder; None when that cannot be known."""
     match = _SECTION.fullmatch(path)
-    if match is None or match[1] not in found:
+    if match is None:
         return False
+    if match[1] not in found:
+        return None
     cls = type(found[match[1]].typed)
     if not attrs.has(cls):
         return None if found[match[1]].state != "ok" else False

@@ -118,7 +118,12 @@ class TelemetrySection:
         "off", doc="sample the machine while training", choices=("off", "cpu", "gpu"), resumable=True
     )
     system_interval_s: float = option(
-        5.0, doc="time between samples", unit="seconds", minimum=0.1, resumable=True
+        5.0,
+        doc="time between samples",
+        unit="seconds",
+        minimum=0.1,
+        resumable=True,
+        only_with=("system_metrics", ("cpu", "gpu")),
     )
 
 
