@@ -218,8 +218,7 @@ def _crash(error: Exception, *, flags: Flags, argv: list[str]) -> int:
         why="this is a bug, not a mistake of yours",
         fix=f"send {path} with your report, or repeat with --debug",
     )
-    print(shown, file=sys.stderr)
-    return ExitCode.BUG
+    return _fail(shown, flags=flags, as_json="--json" in argv)
 
 
 def _write_crash_file(error: Exception, argv: list[str]) -> Path:
