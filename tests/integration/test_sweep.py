@@ -45,6 +45,14 @@ def told(capsys, *arguments: str) -> dict:
     return found
 
 
+def test_a_file_of_a_cell_stays_readable_whatever_its_overrides_hold(folder, capsys):
+    """A line break within a value does not end the comment that names the cell."""
+    point = "safety.reason='two\nlines' safety.name=none"
+    assert main(["config", "sweep", "run.yaml", "--list", point, "--format", "files", "--out", "cells"]) == 0
+    (path,) = (folder / "cells").iterdir()
+    assert main(["config", "show", str(path)]) == 0
+
+
 GRID = ("--grid", "model.order=2,3", "--seeds", "1,2")
 
 

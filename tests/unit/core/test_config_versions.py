@@ -109,6 +109,14 @@ def test_a_file_without_a_version_cannot_be_migrated(tmp_path):
         assert caught.value.code == "CFG-014" and fix in (caught.value.fix or "")
 
 
+def test_validating_tells_that_a_file_names_no_version(old, capsys):
+    """It is read as the present version, and whoever checks the file learns that."""
+    (old / "bare.yaml").write_text(NEW.replace("schema: codex-run/1", ""))
+    for name, is_told in {"bare.yaml": True, "new.yaml": False}.items():
+        assert main(["config", "validate", name]) == 0
+        assert ("does not say its version" in capsys.readouterr().err) == is_told
+
+
 def test_an_old_key_in_a_present_file_is_refused_with_the_way_to_migrate(old):
     """An unknown key that an older version had names its successor and the command."""
     (old / "mixed.yaml").write_text(NEW.replace("seq_len", "sequence_length"))

@@ -108,6 +108,8 @@ def validate(session: Session, file: Path, overrides: Sequence[str], as_json: bo
         )
         return
     print(plan.describe_plan(asked))
+    if "schema" not in loaded.written:
+        say(f"{file} does not say its version and was read as {SCHEMA}; add `schema: {SCHEMA}`")
     say(
         f"{file} is valid"
         + (f"; not usable here: {', '.join(m['name'] or '' for m in missing)}" if missing else "")

@@ -192,5 +192,6 @@ def _write_files(checked: Sequence[Checked], folder: Path) -> None:
 
 
 def _file_text(one: Checked, num_cells: int) -> str:
-    head = f"# Cell {one.cell.number} of {num_cells}: {one.cell.label}\n# {one.plan.config_hash}\n"
+    label = " ".join(one.cell.label.split())  # a comment ends with its line
+    head = f"# Cell {one.cell.number} of {num_cells}: {label}\n# {one.plan.config_hash}\n"
     return head + yamlout.write(one.plan.config)
