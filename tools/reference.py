@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
 
+from cli_page import cli_page
+
 from codex_core.cli.config_reference import Offer, reference_page
 from codex_core.components import KIND_HOOKS, canonical_id
 from codex_core.errors import CATALOGUE, EXIT_MEANINGS, error_anchor
@@ -81,7 +83,7 @@ def _options_class(target: str | None) -> type | None:
     return cls
 
 
-PAGES = {"config.md": config_page, "errors.md": errors_page}
+PAGES = {"cli.md": cli_page, "config.md": config_page, "errors.md": errors_page}
 
 
 def main(arguments: list[str]) -> int:

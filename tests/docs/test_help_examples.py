@@ -47,6 +47,18 @@ def test_every_help_text_has_examples_before_everything_but_its_first_words():
     assert (lacking, late) == ([], [])
 
 
+def test_every_option_says_what_it_does():
+    """No option stands in a help text without a word."""
+    silent = [
+        f"{node.name} {option.opts[0]}"
+        for node in scratch.nodes()
+        for option in node.options
+        if not option.help
+    ]
+
+    assert silent == []
+
+
 def test_examples_are_of_the_command_that_shows_them():
     """An example of a command calls that command somewhere, not only others."""
     strangers = [

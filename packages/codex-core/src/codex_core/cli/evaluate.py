@@ -36,11 +36,15 @@ DEFAULT_METRICS = ("bits_per_byte", "perplexity")
     "--data", "data_path", type=click.Path(path_type=Path), help="A prepared set; default: the run's own."
 )
 @click.option(
-    "--split", default="validation", show_default=True, type=click.Choice(["train", "validation", "test"])
+    "--split",
+    default="validation",
+    show_default=True,
+    type=click.Choice(["train", "validation", "test"]),
+    help="The part of the data to score.",
 )
 @click.option("--metric", "names", multiple=True, metavar="NAME", help="May be given several times.")
 @click.option("--max-documents", type=click.IntRange(min=1), help="Score the first so many documents.")
-@click.option("--device", default="cpu", show_default=True)
+@click.option("--device", default="cpu", show_default=True, help="Where the model computes.")
 @click.option("--dry-run", is_flag=True, help="Show what would be scored.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.pass_obj

@@ -21,14 +21,28 @@ from codex_core.running.project_journal import append
 @click.option(
     "--model", "reference", required=True, metavar="REF", help="A run, checkpoint or model folder, or @last."
 )
-@click.option("--max-new-tokens", type=click.IntRange(min=1), default=64, show_default=True)
+@click.option(
+    "--max-new-tokens",
+    type=click.IntRange(min=1),
+    default=64,
+    show_default=True,
+    help="Tokens at most, per prompt.",
+)
 @click.option(
     "--temperature", type=click.FloatRange(min=0), default=0.8, show_default=True, help="0 is greedy."
 )
 @click.option("--top-k", type=click.IntRange(min=0), default=0, show_default=True, help="0 keeps all.")
-@click.option("--top-p", type=click.FloatRange(min=0, max=1, min_open=True), default=1.0, show_default=True)
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
-@click.option("--device", default="cpu", show_default=True)
+@click.option(
+    "--top-p",
+    type=click.FloatRange(min=0, max=1, min_open=True),
+    default=1.0,
+    show_default=True,
+    help="Keep the likeliest tokens up to this share; 1 keeps all.",
+)
+@click.option(
+    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Equal seeds give equal text."
+)
+@click.option("--device", default="cpu", show_default=True, help="Where the model computes.")
 @click.option("--dtype", default=None, help="Default: as the checkpoint was saved.")
 @click.option("--bypass-safety", metavar="REASON", help="Apply no safety policy; leaves an audit row.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")

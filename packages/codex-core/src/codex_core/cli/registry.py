@@ -131,7 +131,13 @@ def _sorted_sets(value: Any) -> Any:
 
 
 @registry.command("compose")
-@click.option("--goal", type=click.Choice(list(GOALS)), default="pretrain", show_default=True)
+@click.option(
+    "--goal",
+    type=click.Choice(list(GOALS)),
+    default="pretrain",
+    show_default=True,
+    help="What the configuration is for.",
+)
 @click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="Write to this file.")
 @click.option("--force", is_flag=True, help="Replace the file if it exists.")
 @click.pass_obj
