@@ -283,6 +283,16 @@ class Registry:
         )
 
 
+def verify_frozen(plugins: Sequence[Mapping[str, Any]]) -> None:
+    """Check in a worker process that the plugins of a lock are installed as they were frozen; nothing is looked for.
+
+    Raises `MissingDependency` that names every plugin that is missing (REG-016) or another version (REG-017).
+    """
+    from codex_core.plugins import frozen
+
+    frozen.verify_frozen(plugins)
+
+
 def _one(kind: str) -> str:
     """The kind of one component, for sentences."""
     return "safety policy" if kind == "safety_policies" else kind.removesuffix("s")

@@ -151,8 +151,7 @@ from pathlib import Path
 
 from codex_core.errors import CodexError
 from codex_core.places import find_places
-from codex_core.plugins.frozen import verify_frozen
-from codex_core.registry import Registry
+from codex_core.registry import Registry, verify_frozen
 
 
 def work(method, registry, answers):
