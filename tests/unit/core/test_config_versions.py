@@ -78,6 +78,14 @@ def test_a_migrated_file_differs_in_names_only(old, capsys):
     assert "nothing to do" in capsys.readouterr().err and (old / "old.yaml").read_text() == NEW
 
 
+def test_line_ends_of_another_system_stay(old):
+    """A file whose lines end with CR LF keeps them, and text beyond the first plane does not shift an edit."""
+    (old / "old.yaml").write_bytes(OLD.replace("long ago", "long ago 🙂 ü").replace("\n", "\r\n").encode())
+    assert main(["config", "migrate", "old.yaml", "--write"]) == 0
+    wanted = NEW.replace("long ago", "long ago 🙂 ü").replace("\n", "\r\n")
+    assert (old / "old.yaml").read_bytes() == wanted.encode()
+
+
 REFUSED = {
     "schema: codex-run/2\nmodel: x\n": ("run.yaml:1, schema", "upgrade codex-core"),
     "schema: other\n": ("run.yaml:1, schema", "upgrade codex-core"),

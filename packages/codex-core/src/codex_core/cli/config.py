@@ -200,7 +200,7 @@ def migrate(session: Session, file: Path, is_written: bool) -> None:
       codex config migrate run.yaml --write
     """
     read(file)
-    text, changes = versions.migrate(file.read_text(encoding="utf-8-sig"), source=str(file))
+    text, changes = versions.migrate(file.read_bytes().decode("utf-8-sig"), source=str(file))
     if not changes:
         say(f"{file} is in the present version, {SCHEMA}: nothing to do")
     for change in changes:
