@@ -22,17 +22,17 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         print(f"codex {__version__}")
         return 0
-    if arguments[:2] == ["registry", "list"]:
-        code = _list(arguments[2:])
-        if code is not None:
-            return code
-    # What is imported here never becomes garbage; looking for some costs a fifth of a bare start (bench/startup.py).
+    # What is imported and listed here lives to the end: looking for garbage in it costs a fifth of a bare start for
+    # every command, and more for a list of many plugins (bench/startup.py).
     collects = gc.isenabled()
     gc.disable()
-    from codex_core.cli.main import main as run
-
-    if collects:
-        gc.enable()
+    try:
+        if arguments[:2] == ["registry", "list"] and (code := _list(arguments[2:])) is not None:
+            return code
+        from codex_core.cli.main import main as run
+    finally:
+        if collects:
+            gc.enable()
     return run(arguments)
 
 

@@ -112,6 +112,7 @@ class _Folder:
         self.entry = entry
         self.path = str(place) if place is not None else entry
         self.on_disk = isinstance(place, Path)
+        self._read: dict[str, bytes | None] = {}
         base = os.path.basename(self.path.rstrip("/\\"))
         if base.upper() == "EGG-INFO":
             base = os.path.basename(os.path.dirname(self.path.rstrip("/\\")))
@@ -129,6 +130,11 @@ class _Folder:
 
     def read(self, name: str) -> bytes | None:
         """The bytes of a metadata file, None when there is none; raises `OSError` when it cannot be read."""
+        if name not in self._read:
+            self._read[name] = self._read_now(name)
+        return self._read[name]
+
+    def _read_now(self, name: str) -> bytes | None:
         if not self.on_disk:
             text = self.dist.read_text(name)
             return None if text is None else text.encode()

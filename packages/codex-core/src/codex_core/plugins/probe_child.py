@@ -72,6 +72,8 @@ class Watch:
         self.opened: set[str] = set()
         self.network: list[str] = []
         self.processes: list[str] = []
+        #: Process state after the last plugin, which is that before the next one: whoever changed it ended the batch.
+        self.state: dict[str, Any] | None = None
         self.active = False
         sys.addaudithook(self._see)
 
@@ -172,7 +174,7 @@ def _describe_plugin(item: dict[str, Any], watch: Watch, counters: list[Counter]
     """Import a plugin module and ask its kind hooks; the result is always a record."""
     checks = importlib.import_module("codex_core.plugins.hookcheck")
     name = item["module"]
-    before = _Before(counters)
+    before = _Before(counters, watch)
     result: dict[str, Any] = {"components": [], "events": [], "problem": None}
     clock = time.perf_counter
     started = clock()
@@ -199,7 +201,7 @@ def _describe_plugin(item: dict[str, Any], watch: Watch, counters: list[Counter]
 
 def _describe_options(item: dict[str, Any], watch: Watch, counters: list[Counter]) -> dict[str, Any]:
     """Import an options class and describe its fields."""
-    before = _Before(counters)
+    before = _Before(counters, watch)
     result: dict[str, Any] = {"fields": [], "problem": None}
     watch.active = True
     try:
@@ -246,12 +248,12 @@ def _plain(value: Any) -> Any:
 class _Before:
     """Process state before a plugin, to be compared with the state after it."""
 
-    def __init__(self, counters: list[Counter]) -> None:
+    def __init__(self, counters: list[Counter], watch: Watch) -> None:
         self.modules = set(sys.modules)
         self.printed = sum(counter.count for counter in counters)
         self.counters = counters
         self.memory_mb = _memory_mb()
-        self.state = self._state()
+        self.state = watch.state or self._state()
 
     def _state(self) -> dict[str, Any]:
         return {
@@ -301,13 +303,13 @@ class _Before:
             "memory_mb": grown,
             "heavy": heavy,
             "side_effects": effects + (["processes"] if watch.processes else []),
-            "details": self._details(after, watch),
+            "details": self._details(after, watch) if effects or watch.processes else [],
             "network": watch.network[:3],
             "printed_bytes": sum(counter.count for counter in self.counters) - self.printed,
             "files": files,
             "shared_files": shared,
         }
-        watch.opened, watch.network, watch.processes = set(), [], []
+        watch.opened, watch.network, watch.processes, watch.state = set(), [], [], after
         return result
 
 

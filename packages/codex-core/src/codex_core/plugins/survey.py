@@ -8,6 +8,7 @@ command goes on where this one stopped. This module needs neither click nor attr
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
@@ -143,7 +144,7 @@ def _reusable(old: index.Stored | None, own: list[str]) -> Callable[[Values], Va
         known = {}
 
     def complete(fact: Values) -> Values:
-        before = known.get(_key(fact))
+        before = known.get(_key(fact)) if known else None
         if before is None or before["probed_at"] is None or changed & set(before["files"]):
             return fact
         reason = (before["problem"] or {}).get("reason")
@@ -195,7 +196,18 @@ def merged(fact: Values, result: Values) -> Values:
 def absent_targets(fact: Values, search: list[str]) -> list[str]:
     """Modules of targets that are nowhere on the path."""
     modules = {component["target"].partition(":")[0] for component in fact["components"]}
-    return sorted(name for name in modules if find_module(name, search) is None)
+    return sorted(
+        name for name in modules if not _is_beside(name, fact) and find_module(name, search) is None
+    )
+
+
+def _is_beside(name: str, fact: Values) -> bool:
+    """Whether a module is a file next to the plugin module: where that was found, this need not be searched for."""
+    package, _, leaf = name.rpartition(".")
+    folder, file = os.path.split(fact["origin"] or "")
+    if not package or package != fact["module"].rpartition(".")[0] or file == "__init__.py":
+        return False
+    return os.path.isfile(os.path.join(folder, f"{leaf}.py"))
 
 
 def _remarks(result: Values) -> list[str]:
