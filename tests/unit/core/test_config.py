@@ -355,22 +355,6 @@ def test_values_that_contradict_each_other_are_refused(override, run_yaml, regis
     assert error.where == f"override {override}, {place}" or place == "evaluation.split"
 
 
-# ---- values without effect
-
-
-def test_a_value_without_effect_is_told_and_kept(run_yaml, registry, tmp_path):
-    """What counts only beside another value is told with its place; the same value with its partner is not."""
-    loaded = config.load(run_yaml, ["telemetry.system_interval_s=9"], registry=registry)
-    assert loaded.notices == (
-        "telemetry.system_interval_s (override telemetry.system_interval_s=9) has no effect: "
-        "it counts only with system_metrics: cpu or gpu",
-    )
-    with_partner = ["telemetry.system_interval_s=9", "telemetry.system_metrics=cpu"]
-    assert config.load(run_yaml, with_partner, registry=registry).notices == ()
-    (tmp_path / "resolved.yaml").write_text(config.load(run_yaml, registry=registry).to_yaml())
-    assert config.load(tmp_path / "resolved.yaml", registry=registry).notices == (), "defaults written out"
-
-
 # ---- extends and presets
 
 
