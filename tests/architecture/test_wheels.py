@@ -63,6 +63,7 @@ def test_wheel_holds_the_sources(distribution: str, wheel: Callable[[str], Path]
     assert f"{package}/py.typed" in names
     if package == "codex_core":
         assert "codex_core/known.json" in names
+        assert "codex_core/cli/scaffold/common/pyproject.toml.tmpl" in names
     version = re.escape(str(_project(distribution)["version"]))
     assert [name for name in names if not re.match(rf"{package}(/|-{version}\.dist-info/)", name)] == []
 

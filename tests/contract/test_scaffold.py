@@ -75,6 +75,44 @@ def test_new_package_passes_its_own_tests(
     assert f"plugin/{name}/{name.replace('-', '_')} PASSED" in said.out
 
 
+CONFIGURATION = """
+schema: codex-run/1
+data:
+  sources: [{name: my-datasets, path: corpus.txt}]
+  seq_len: 32
+safety: {name: my-safety-policies, terms: [blue heron]}
+tokenizer: {name: my-tokenizers, vocab_size: 300}
+model: my-models
+trainer: {name: my-models, duration: 1 epoch, batch_rows: 2}
+evaluation: {every: 1 epoch, metrics: [bits_per_byte, my-metrics]}
+writers: [my-writers]
+"""
+
+
+@pytest.mark.slow
+def test_new_packages_train_together(environment: ScratchEnvironment, tmp_path: Path) -> None:
+    """A run that is made of new components alone reads, redacts, encodes, trains, measures, writes and generates."""
+    (tmp_path / ".codex").mkdir()
+    lines = [f"line {number} tells of a blue heron and of {number % 7} fish" for number in range(200)]
+    (tmp_path / "corpus.txt").write_text("# birds\n" + "\n".join(lines) + "\n", encoding="utf-8")
+    (tmp_path / "run.yaml").write_text(CONFIGURATION, encoding="utf-8")
+
+    trained = environment.run("codex", "train", "run.yaml", cwd=tmp_path)
+    assert trained.code == 0, trained.err
+    (run,) = (path for path in (tmp_path / "runs").iterdir() if path.is_dir() and not path.is_symlink())
+    table = (run / "writers" / "my-writers.tsv").read_text(encoding="utf-8")
+    assert "\tvalidation\tmy-metrics\t" in table
+    shards = b"".join(path.read_bytes() for path in tmp_path.glob(".codex/store/**/*") if path.is_file())
+    assert b"[removed]" in shards
+    assert b"blue heron" not in shards
+    scored = environment.run("codex", "evaluate", "--split", "test", "--metric", "my-metrics", cwd=tmp_path)
+    assert scored.code == 0, scored.err
+    told = environment.run("codex", "generate", "--model", "@last", "line", cwd=tmp_path)
+    assert told.code == 0, told.err
+    counted = environment.run("codex", "my-commands", "count", "corpus.txt", cwd=tmp_path)
+    assert "201 lines" in counted.out
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_new_package_is_clean(kind: str, packages: dict[str, Path]) -> None:
