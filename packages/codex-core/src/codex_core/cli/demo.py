@@ -190,6 +190,6 @@ def _print(
         f"\n{result.steps} steps, {result.tokens:,} tokens, {seconds:.0f} s in all; run: {result.run.path}"
     )
     click.echo("next:")
-    click.echo('  codex generate --model @last "The with statement"')
+    click.echo(f'  codex generate --model {result.run.path.name} "The with statement"')
     click.echo("  codex registry list")
     click.echo("  codex registry compose -o run.yaml && codex plan run.yaml")

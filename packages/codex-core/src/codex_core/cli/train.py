@@ -35,6 +35,7 @@ class Asked:
             raise UsageError(
                 code="CLI-005",
                 what="no configuration was named",
+                why="without one, `--resume` needs the run to continue: codex train --resume @last",
                 fix="codex registry compose -o run.yaml, then: codex train run.yaml",
             )
         return work.make_plan(
