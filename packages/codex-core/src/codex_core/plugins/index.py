@@ -96,7 +96,9 @@ class Stored:
         """The inputs without the digests that their age no longer asks for."""
         limit = time.time_ns() - YOUNG_NS
         return [
-            line if mark in (ABSENT, CONTENT) or digest == "-" or _newest(mark) >= limit else f"{mark} - {path}"
+            line
+            if mark in (ABSENT, CONTENT) or digest == "-" or _newest(mark) >= limit
+            else f"{mark} - {path}"
             for line, (mark, digest, path) in ((line, _split(line)) for line in self.inputs)
         ]
 

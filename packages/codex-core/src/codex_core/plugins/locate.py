@@ -1,7 +1,8 @@
 """Find where modules are without importing anything, parents included.
 
-Decisions: the finders that Python itself would ask are asked, in their order; a finder that raises is passed
-over; a folder without code (what an uninstallation left behind) does not count as a module.
+Decisions: the finders that Python itself would ask are asked, in their order, unless a submodule is plainly a file
+of its package (of a compiled module and its source the source is taken); a finder that raises is passed over; a
+folder without code (what an uninstallation left behind) does not count as a module.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ def find_module(name: str, search: Sequence[str]) -> Found | None:
         if places is None:
             return None
         so_far = f"{so_far}.{part}" if depth else part
-        found = _ask_finders(so_far, places, top=depth == 0)
+        found = (_plain_file(part, places) if depth else None) or _ask_finders(so_far, places, top=depth == 0)
         if found is None:
             return None
         places = found[1]
@@ -40,6 +41,12 @@ def is_present(name: str, search: Sequence[str]) -> bool:
         return False
     origin, places = found
     return origin is not None or any(_holds_code(place) for place in places or ())
+
+
+def _plain_file(part: str, places: list[str]) -> Found | None:
+    """A submodule that is a file of its package, without the listing of the folder that a finder would make."""
+    stem = os.path.join(places[0], part) if places else ""
+    return (f"{stem}.py", None) if os.path.isfile(f"{stem}.py") and not os.path.isdir(stem) else None
 
 
 def _ask_finders(name: str, places: list[str], *, top: bool) -> Found | None:

@@ -74,6 +74,8 @@ class Watch:
         self.processes: list[str] = []
         #: Process state after the last plugin, which is that before the next one: whoever changed it ended the batch.
         self.state: dict[str, Any] | None = None
+        #: Names of the modules that were there before the next plugin.
+        self.modules: set[str] = set()
         self.active = False
         sys.addaudithook(self._see)
 
@@ -249,7 +251,8 @@ class _Before:
     """Process state before a plugin, to be compared with the state after it."""
 
     def __init__(self, counters: list[Counter], watch: Watch) -> None:
-        self.modules = set(sys.modules)
+        if len(watch.modules) != len(sys.modules):
+            watch.modules = set(sys.modules)
         self.printed = sum(counter.count for counter in counters)
         self.counters = counters
         self.memory_mb = _memory_mb()
@@ -292,7 +295,8 @@ class _Before:
     def differences(self, watch: Watch, name: str) -> dict[str, Any]:
         """What the plugin did, as the last part of its record; also forgets it, for the next one."""
         after = self._state()
-        new = set(sys.modules) - self.modules
+        new = {name for name in tuple(sys.modules) if name not in watch.modules}
+        watch.modules |= new
         grown = max(0.0, round(_memory_mb() - self.memory_mb, 1))
         effects = [what for what, value in self.state.items() if after[what] != value]
         heavy = sorted(name for name in new if name in HEAVY)
