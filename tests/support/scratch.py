@@ -8,6 +8,7 @@ from __future__ import annotations
 import shlex
 import signal
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 
 import click
@@ -38,10 +39,11 @@ NGRAM = CONFIG.replace("{name: decoder, layers: 1, width: 16, heads: 2}", "{name
 QUICKER = {"codex demo": "codex demo --preset tiny", "codex demo --preset long": "codex demo --preset tiny"}
 
 
-def nodes() -> list[Node]:
+@cache
+def nodes() -> tuple[Node, ...]:
     """Every installed command, as the command line itself walks them."""
     with codex.make_context("codex", [], obj=Session(), resilient_parsing=True) as context:
-        return list(walk(commands_of(codex, context)))
+        return tuple(walk(commands_of(codex, context)))
 
 
 def leaves() -> list[Node]:
