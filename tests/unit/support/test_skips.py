@@ -18,6 +18,7 @@ def _session(folder: Path, body: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, cwd=sockets.REPOSITORY, check=False)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "body",
     [
@@ -35,6 +36,7 @@ def test_unknown_reason_fails_the_session(body: str, tmp_path: Path) -> None:
     assert "skip rules: not an allowed reason to skip" in session.stdout
 
 
+@pytest.mark.slow
 def test_known_reason_passes_and_is_printed(tmp_path: Path) -> None:
     """An allowed reason leaves the session green and stands in its summary."""
     body = "def test_a():\n    pytest.skip('needs an accelerator')\n\ndef test_green():\n    pass"

@@ -174,6 +174,7 @@ def test_child_runs_the_next_sitecustomize(tmp_path: Path) -> None:
     assert child.stdout == "True True\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "body",
     [
@@ -195,6 +196,7 @@ def test_attempt_fails_the_test(body: str, tmp_path: Path) -> None:
     assert "1 failed" in session.stdout
 
 
+@pytest.mark.slow
 def test_attempt_while_importing_stops_the_session(tmp_path: Path) -> None:
     """A test module that reaches out while it is imported stops the session, with the line."""
     planted = tmp_path / "test_planted.py"

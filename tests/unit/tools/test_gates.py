@@ -68,6 +68,7 @@ def test_skipped_hooks_are_not_skipped(root: Path, monkeypatch: pytest.MonkeyPat
     assert gates.run_quick(gate, root=root).verdict == "ok"
 
 
+@pytest.mark.slow
 def test_unmeasured_coverage_is_not_a_pass(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without pytest-cov the tests still run, coverage is called not measured, and the whole is red."""
     monkeypatch.setattr(gates, "is_installed", lambda module: module not in ("pytest_cov", "xdist"))
