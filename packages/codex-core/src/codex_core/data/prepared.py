@@ -98,9 +98,18 @@ class Prepared:
 def open_prepared(path: Path) -> Prepared:
     """Open and verify the prepared set at `path` (`<store>/tokens/<key>`).
 
-    Raises `ArtefactError` when it, its texts or its tokenizer are missing or damaged.
+    Raises `InputError` when there is nothing at `path`, `ArtefactError` when it is something else or damaged, or
+    when its texts or its tokenizer are missing.
     """
     path = Path(path)
+    if not path.exists():
+        raise InputError(
+            code="DAT-018",
+            what="there is no prepared data at this place",
+            where=str(path),
+            why="the folder does not exist",
+            fix="name a folder under .codex/store/tokens, or: codex data prepare FILE",
+        )
     stored = verify(path, format=tokens.FORMAT)
     store = path.absolute().parent.parent
     texts = _part(stored, store / "texts", "texts", format=texts_stage.FORMAT)

@@ -21,7 +21,7 @@ import attrs
 
 from codex_core.canonical import digest_matches, file_digest, readable_json, sha256_of
 from codex_core.data.columns import writing
-from codex_core.errors import ArtefactError, InputError
+from codex_core.errors import ArtefactError
 from codex_core.files import OS_FILES, Files
 
 try:
@@ -87,10 +87,7 @@ def verify(path: Path, *, format: str) -> Stored:
 
 
 def read_manifest(path: Path, *, format: str) -> tuple[dict[str, Any], str]:
-    """A folder's manifest and the digest of its bytes.
-
-    Raises `ArtefactError` for any other folder, and `InputError` where there is none.
-    """
+    """A folder's manifest and the digest of its bytes; raises `ArtefactError` for any other folder."""
     try:
         data = (path / MANIFEST).read_bytes()
         manifest = json.loads(data)
@@ -101,14 +98,6 @@ def read_manifest(path: Path, *, format: str) -> tuple[dict[str, Any], str]:
             return manifest, sha256_of(data)
         why = f"expected the format {format}, found {found!r}"
     except FileNotFoundError:
-        if not path.exists():
-            raise InputError(
-                code="DAT-018",
-                what="there is no prepared data at this place",
-                where=str(path),
-                why="the folder does not exist",
-                fix="name a folder under .codex/store/tokens, or: codex data prepare FILE",
-            ) from None
         why = f"it has no {MANIFEST}"
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         why = f"its {MANIFEST} cannot be read: {error!r}"
