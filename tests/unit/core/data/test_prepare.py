@@ -289,6 +289,14 @@ def test_a_changed_byte_is_refused(tmp_path, rows, part):
         assert (caught.value.code, int(caught.value.exit_code)) == ("DAT-012", 7)
 
 
+def test_a_path_that_does_not_exist_is_an_input_error(tmp_path):
+    """A misspelt path is the user's mistake, not damaged data."""
+    with pytest.raises(InputError) as caught:
+        open_prepared(tmp_path / "absent")
+
+    assert caught.value.code == "DAT-018"
+
+
 def test_a_missing_part_is_refused(tmp_path, rows):
     """A set without the texts that it was made from is an artefact error."""
     prepared = run(tmp_path, make_plan(("jsonl", {"path": str(rows)})))

@@ -232,14 +232,6 @@ def test_a_folder_without_manifest_does_not_verify(tmp_path):
         read_manifest(tmp_path, format=FORMAT)
 
 
-def test_a_folder_that_does_not_exist_is_an_input_error(tmp_path):
-    """A misspelt path is the user's mistake, not damaged data."""
-    with pytest.raises(InputError) as caught:
-        read_manifest(tmp_path / "absent", format=FORMAT)
-
-    assert caught.value.code == "DAT-018"
-
-
 def test_manifests_are_readable_json(tmp_path):
     """A manifest is sorted JSON that a person can open."""
     stored, _ = make(tmp_path)
