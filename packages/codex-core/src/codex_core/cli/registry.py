@@ -112,7 +112,8 @@ def _named(session: Session, component: str) -> list[Row]:
         rows = [session.registry.find(kind, name)]  # which says what is known of the name, or what is near
     if not rows:
         names = sorted({f"{row.kind}/{row.name}" for row in session.registry.rows})
-        near = get_close_matches(component, [*names, *(name.partition("/")[2] for name in names)], n=3)
+        bare = (name.partition("/")[2] for name in names)
+        near = get_close_matches(component, list(dict.fromkeys([*names, *bare])), n=3)
         raise UnknownComponent(
             code="REG-003",
             what=f"no component is called {component!r}",
