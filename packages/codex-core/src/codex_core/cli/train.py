@@ -168,7 +168,8 @@ def _run(
         return work.start(session, asked.plan(session), run_dir=run_dir)
     if resume in (None, "auto") and run_dir is None:
         wanted = asked.plan(session)
-        plan.require_usable(wanted)  # the hash of a configuration holds ids, which absent components do not have
+        # The hash of a configuration holds ids, which absent components do not have.
+        plan.require_usable(wanted)
         try:
             folder = runs.newest_unfinished(wanted.config_hash, session.places)
         except InputError:

@@ -73,7 +73,10 @@ def noting_failures(session: Session, *, command: str) -> Iterator[None]:
 
 def environment(scrub: Scrubber) -> dict[str, Any]:
     """What `environment.json` tells: machine, versions, and the command line without secrets."""
-    return {**collect(environ=os.environ, folder=Path.cwd()), "command": ["codex", *scrub.command(sys.argv[1:])]}
+    return {
+        **collect(environ=os.environ, folder=Path.cwd()),
+        "command": ["codex", *scrub.command(sys.argv[1:])],
+    }
 
 
 def start(session: Session, asked: Plan, *, run_dir: Path | None = None) -> RunResult:
