@@ -232,7 +232,20 @@ def test_what_torch_says_of_accelerators_becomes_rows(torch, said, states, cause
     rows = doctor_machine.torch_rows(ask=True, root=tmp_path)
 
     assert [row.state for row in rows] == states
-    assert cause is None or cause in str(rows[-1].cause)
+    assert cause is None or cause in " ".join(str(row.cause) for row in rows)
+
+
+@pytest.mark.parametrize(("flags", "state"), [("fpu amx_bf16", "ok"), ("fpu sse2", "absent")])
+def test_processor_with_bfloat16_is_told_where_there_is_no_accelerator(
+    torch, flags, state, machine, monkeypatch
+):
+    """Training on processors uses bfloat16 where they have it, and the row says so."""
+    told = {"version": "2.13.0", "threads": 2, "cuda": [], "built_for": None, "bf16": False}
+    monkeypatch.setattr(doctor_machine, "_ask_torch", lambda: told)
+
+    root = machine(proc__cpuinfo=f"flags\t: {flags}\n")
+
+    assert named(doctor_machine.torch_rows(ask=True, root=root), "bf16").state == state
 
 
 def test_a_driver_that_torch_cannot_use_is_told(torch, machine, monkeypatch):

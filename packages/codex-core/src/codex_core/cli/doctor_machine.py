@@ -32,6 +32,8 @@ print(json.dumps({
 }))
 """
 TORCH_S = 60.0
+#: Flags of processors that multiply bfloat16 natively.
+BF16_FLAGS = {"avx512_bf16", "amx_bf16", "bf16"}
 LOW_DISK_BYTES = 2e9
 LOW_MEMORY_BYTES = 2e9
 
@@ -104,7 +106,18 @@ def _accelerators(said: Mapping[str, Any], root: Path) -> list[Finding]:
         cause, fix = "torch cannot use the device that is there", "nvidia-smi, then compare driver and torch"
     else:
         cause, fix = "there is no NVIDIA device", None
-    return [_absent(name, cause, effect, fix) for name in ("cuda", "bf16")]
+    return [_absent("cuda", cause, effect, fix), _processor_bf16(root)]
+
+
+def _processor_bf16(root: Path) -> Finding:
+    """Whether the processor multiplies bfloat16 by itself, by the flags that the kernel shows."""
+    try:
+        flags = set((root / "proc/cpuinfo").read_text(encoding="utf-8", errors="replace").split())
+    except OSError:
+        flags = set()
+    if found := sorted(BF16_FLAGS & flags):
+        return ok("compute", "bf16", f"on the processor ({', '.join(found)})")
+    return _absent("bf16", "the processor has no bfloat16 of its own", "training uses float32", None)
 
 
 def _ask_torch() -> dict[str, Any]:
