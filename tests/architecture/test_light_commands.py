@@ -32,7 +32,8 @@ print(json.dumps([code, [name for name in heavy if name in sys.modules]]), file=
 def _loaded(*arguments: str, folder: Path, also: tuple[str, ...] = ()) -> tuple[object, list[str]]:
     """The exit code of a command, and the heavy modules that its process held at the end."""
     command = [sys.executable, "-c", RUNNER, json.dumps([*HEAVY, *also]), *arguments]
-    environ = {**os.environ, "CODEX_HOME": str(folder / "home")}
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
+    environ["CODEX_HOME"] = str(folder / "home")  # measuring coverage would load modules of its own
     done = subprocess.run(command, cwd=folder, env=environ, capture_output=True, text=True, check=False)
     code, loaded = json.loads(done.stderr.splitlines()[-1])
     return code, loaded
