@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,6 @@ import pytest
 from codex_core import config
 from codex_core.errors import ConfigError, InputError
 from codex_core.planning.configio import MAX_BYTES, origins, parse, plain, read
-
 
 ROOT = Path(__file__).resolve().parents[3]
 
