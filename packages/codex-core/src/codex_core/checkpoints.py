@@ -200,7 +200,7 @@ class CheckpointStore:
                 self._move_aside(target)
             self.files.rename(folder, target)
             self.files.sync_folder(self.root)
-        except Exception:
+        except Exception:  # whatever stopped the commit, half a folder goes; raised again
             shutil.rmtree(folder, ignore_errors=True)
             raise
         saved = verify(target)

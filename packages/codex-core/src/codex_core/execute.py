@@ -338,7 +338,7 @@ def _discarding(folder: RunDir) -> Iterator[None]:
     """Remove a folder that we made when nothing came of it."""
     try:
         yield
-    except BaseException:
+    except BaseException:  # an interrupt before the lock leaves no folder either; raised again
         folder.discard()
         raise
 
@@ -348,6 +348,6 @@ def _noting_failures(around: Surroundings) -> Iterator[None]:
     """One row in the project's journal for what went wrong."""
     try:
         yield
-    except BaseException as error:
+    except BaseException as error:  # signals are failures worth a row, too; raised again
         project_journal.note_failure(around.places, error, command="train", now=around.now)
         raise

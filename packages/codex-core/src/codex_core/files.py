@@ -69,7 +69,7 @@ def write_atomic(path: Path, data: bytes | str, *, files: Files = OS_FILES) -> N
         files.write(temporary, data.encode() if isinstance(data, str) else data)
         files.sync_file(temporary)
         files.rename(temporary, path)
-    except BaseException:
+    except BaseException:  # an interrupt must not leave the temporary file either; raised again
         temporary.unlink(missing_ok=True)
         raise
     files.sync_folder(path.parent)

@@ -162,7 +162,7 @@ def stop(run_dir: Path) -> None:
         return
     try:
         sampler.stop()
-    except Exception as error:
+    except Exception as error:  # whatever stopped the samples is told once, in our words; raised again
         raise _unwritten(run_dir, error) from error
 
 

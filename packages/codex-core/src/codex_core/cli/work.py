@@ -66,7 +66,7 @@ def noting_failures(session: Session, *, command: str) -> Iterator[None]:
     """One row in the project's journal for whatever goes wrong within."""
     try:
         yield
-    except BaseException as error:
+    except BaseException as error:  # signals are failures worth a row, too; raised again
         project_journal.note_failure(session.places, error, command=command)
         raise
 

@@ -91,7 +91,7 @@ class TextColumnWriter:
         self.texts.__enter__()
         try:
             self.offsets.__enter__()
-        except BaseException as error:
+        except BaseException as error:  # the column opened first must not stay open; raised again
             self.texts.__exit__(type(error), error, None)
             raise
         self.offsets.append_number(0)

@@ -101,7 +101,7 @@ class Attempt:
         pump.__enter__()
         try:
             self._start(record)
-        except BaseException as error:
+        except BaseException as error:  # `with` calls no `__exit__` when entering fails; raised again
             self.__exit__(type(error), error, error.__traceback__)
             raise
         return self

@@ -50,7 +50,7 @@ class Claim:
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, json.dumps(Process.current().as_dict()).encode(), 0)
             os.fsync(descriptor)
-        except BaseException:
+        except BaseException:  # an interrupt must not keep the lock open; raised again
             os.close(descriptor)
             raise
         return cls(path, descriptor, stale)

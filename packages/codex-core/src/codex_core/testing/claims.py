@@ -19,6 +19,6 @@ def refuses(act: Callable[[], object], error: type[CodexError], sentence: str) -
         act()
     except error:
         return
-    except Exception as other:
+    except Exception as other:  # a component may raise anything; it becomes the finding
         raise AssertionError(f"{sentence}, but got {type(other).__name__}: {other}") from other
     raise AssertionError(f"{sentence}, but nothing was raised")
