@@ -36,6 +36,7 @@ ALLOWED = (
 OPTIONAL = (
     "codex_models", "codex_safety", "codex_telemetry", "codex_tokenizers",
     "torch", "tokenizers", "tensorboard", "structlog", "psutil", "jinja2",
+    "transformers", "peft", "sentencepiece", "tiktoken", "pyarrow", "zstandard", "datasets",
     "sphinx", "myst_parser", "hatchling", "mypy", "importlinter", "pre_commit", "ruff", "packaging",
     "jsonschema", "pytest_cov", "xdist",
 )  # fmt: skip
