@@ -17,8 +17,9 @@ from codex_core.events import Event
 from codex_core.lock import Lock
 from codex_core.records import FitResult
 from codex_models.decoder import Decoder
-from codex_models.options import DecoderOptions, TorchTrainerOptions
+from codex_models.options import DecoderOptions
 from codex_models.trainer import TorchTrainer
+from codex_models.trainer_options import TorchTrainerOptions
 
 VOCAB_SIZE = 23
 TINY = DecoderOptions(layers=2, width=16, heads=2, ffn_width=24)

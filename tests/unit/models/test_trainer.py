@@ -12,8 +12,8 @@ from codex_core.contracts import Trainer
 from codex_core.duration import Duration
 from codex_core.errors import ArtefactError, CapabilityMissing, ConfigError, RunFailed
 from codex_models.decoder import Decoder
-from codex_models.options import TorchTrainerOptions
 from codex_models.trainer import TorchTrainer
+from codex_models.trainer_options import TorchTrainerOptions
 from tests.support.decoders import TINY, VOCAB_SIZE, CountingRows, options_for, train
 
 WITH_DROPOUT = attrs.evolve(TINY, dropout=0.2)

@@ -15,8 +15,8 @@ from torch import Tensor
 
 from codex_models.decoder import Decoder
 from codex_models.muon import Muon
-from codex_models.options import TorchTrainerOptions
 from codex_models.state import read_tensors, require_same_shapes
+from codex_models.trainer_options import TorchTrainerOptions
 
 _MOMENTS = ("exp_avg", "exp_avg_sq")
 

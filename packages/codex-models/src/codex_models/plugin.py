@@ -30,7 +30,7 @@ def codex_trainers() -> list[Component]:
         Component(
             "torch",
             target="codex_models.trainer:TorchTrainer",
-            options="codex_models.options:TorchTrainerOptions",
+            options="codex_models.trainer_options:TorchTrainerOptions",
             summary="AdamW with cosine schedule, fp32 or bf16, accumulation, bit-exact resume",
             requires=("torch",),
             runtime="torch",

@@ -24,10 +24,10 @@ from codex_core.records import FitResult
 from codex_core.seeds import seed_for
 from codex_models.live import TorchLanguageModel
 from codex_models.loss import supervised_cross_entropy
-from codex_models.options import TorchTrainerOptions
 from codex_models.precision import repeatable
 from codex_models.progress import Pace, is_due
 from codex_models.schedule import cosine_lr
+from codex_models.trainer_options import TorchTrainerOptions
 from codex_models.training import MicroBatch, Training, begin, save
 
 #: How far the first loss may be from ln(V), as a share of it, before a user should know.

@@ -20,9 +20,9 @@ from codex_core.lock import Lock
 from codex_models.decoder import Decoder
 from codex_models.events import TrainingPrepared
 from codex_models.optimizer import NamedOptimizer
-from codex_models.options import TorchTrainerOptions
 from codex_models.precision import device_for, dtype_name, training_dtype
 from codex_models.state import description_writer, load_tensors, named_tensors, tensor_writer
+from codex_models.trainer_options import TorchTrainerOptions
 
 STATE_FORMAT = "codex-torch-trainer/1"
 
