@@ -219,3 +219,23 @@ def test_unknown_device_or_dtype_is_a_usage_error(tmp_path, wrong):
     """A misspelt device or dtype is a mistake of the command line."""
     with pytest.raises(UsageError):
         Decoder.open(_saved(decoder(), tmp_path), **wrong)
+
+
+@pytest.mark.parametrize(("layers", "dropout"), [(2, 0.0), (2, 0.25), (4, 0.25)])
+def test_gradients_with_checkpointed_blocks_equal_plain_ones(layers, dropout):
+    """Computing blocks again in the backward pass changes no gradient bit, with dropout either."""
+    options = attrs.evolve(TINY, layers=layers, dropout=dropout)
+
+    def gradients(*, checkpoint_blocks: bool) -> dict[str, torch.Tensor]:
+        model = decoder(options)
+        noise = torch.Generator()
+        model.set_noise(noise)
+        model.checkpoint_blocks = checkpoint_blocks
+        for seed in (7, 8):
+            noise.manual_seed(seed)
+            _logits(model, *one_document(_ids(seed=seed))).square().mean().backward()
+        return {name: value.grad for name, value in model.trainable().items()}
+
+    plain, again = gradients(checkpoint_blocks=False), gradients(checkpoint_blocks=True)
+
+    assert all(torch.equal(plain[name], again[name]) for name in plain)

@@ -9,7 +9,8 @@ Shapes: B rows, T tokens, D width, H heads, K width of one head, V vocabulary.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -19,9 +20,17 @@ from codex_models.attention import RotateHeads, attend, rotary_tables, visibilit
 from codex_models.cache import LayerCache
 from codex_models.layers import Dropout, Embedding, Linear, NormedLinear, gated_silu, unit_rms
 from codex_models.live import TorchLanguageModel
+from codex_models.modules import WriteFile
 from codex_models.options import DecoderOptions
 from codex_models.precision import device_for, inference_dtype
-from codex_models.state import load_tensors, model_fingerprint, read_description
+from codex_models.recompute import recomputed
+from codex_models.state import (
+    description_writer,
+    load_tensors,
+    model_fingerprint,
+    read_description,
+    tensor_writer,
+)
 
 INIT_STD = 0.02
 
@@ -55,7 +64,7 @@ class Decoder(nn.Module):
     """A decoder-only Transformer; `head(hidden(ids, positions, document_ids))` are its logits.
 
     `context_length` is None until it is known: given in the options, or set by the trainer to the length of its
-    rows. `compute_dtype` is the dtype of activations.
+    rows. `compute_dtype` is the dtype of activations; `checkpoint_blocks` trades time for memory in training.
     """
 
     def __init__(self, options: DecoderOptions, *, vocab_size: int) -> None:
@@ -64,6 +73,7 @@ class Decoder(nn.Module):
         self.vocab_size = vocab_size
         self.context_length = options.context_length
         self.compute_dtype = torch.get_default_dtype()
+        self.checkpoint_blocks = False
         self.embedding = Embedding(vocab_size, options.width)
         self.dropout = Dropout(options.dropout)
         self.blocks = nn.ModuleList(Block(options) for _ in range(options.layers))
@@ -121,8 +131,13 @@ class Decoder(nn.Module):
             mask = visibility(document_ids_BT, dtype)
         scale = math.sqrt(options.width) if options.scale_embeddings else 1.0
         x_BTD = self.dropout((self.embedding(ids_BT) * scale).to(dtype))
+        noise = self.dropout.generator if options.dropout else None
+        recompute = self.checkpoint_blocks and caches is None and torch.is_grad_enabled()
         for index, block in enumerate(self.blocks):
-            x_BTD = block(x_BTD, rotation, mask, None if caches is None else caches[index])
+            run = partial(
+                block, rotation=rotation, mask=mask, cache=None if caches is None else caches[index]
+            )
+            x_BTD = recomputed(run, x_BTD, noise=noise) if recompute else run(x_BTD)
         return unit_rms(x_BTD, options.norm_eps) * self.norm_gain.to(dtype)
 
     def hidden_matrices(self) -> dict[str, int]:
@@ -130,6 +145,31 @@ class Decoder(nn.Module):
         stacked = {"attention_in.weight": 3, "ffn_in.weight": 2}
         names = [name for name, parameter in self.blocks.named_parameters("blocks") if parameter.dim() > 1]
         return {name: stacked.get(name.split(".", 2)[2], 1) for name in names}
+
+    def trainable(self) -> dict[str, nn.Parameter]:
+        """Parameters that require gradients, by name, tied ones once."""
+        return {name: value for name, value in self.named_parameters() if value.requires_grad}
+
+    def payload(self, tensors: Mapping[str, Tensor]) -> dict[str, WriteFile]:
+        """The files of a model folder; `open` and `restore` read them."""
+        return {
+            "model.safetensors": tensor_writer(lambda: tensors),
+            "model.json": description_writer(self),
+        }
+
+    def restore(self, folder: Path) -> None:
+        """Copy a model folder's tensors into the parameters; raises `ArtefactError` when they do not fit."""
+        load_tensors(self, folder / "model.safetensors")
+
+    def language_model(self) -> TorchLanguageModel:
+        """A live view for scoring and generation."""
+        return TorchLanguageModel(self)
+
+    def caches(self, num_rows: int, num_places: int) -> list[LayerCache]:
+        """Empty room for the keys and values of `num_rows` rows of up to `num_places` tokens, per block."""
+        shape = (num_rows, self.options.heads, num_places, self.options.head_width)
+        weight = self.head.weight
+        return [LayerCache(shape, dtype=weight.dtype, device=weight.device) for _ in self.blocks]
 
     def set_noise(self, generator: torch.Generator | None) -> None:
         """Draw dropout masks from `generator` from now on."""

@@ -17,7 +17,6 @@ from torch import Tensor
 
 from codex_core.records import GenerationChunk, GenerationSettings
 from codex_core.seeds import seed_for
-from codex_models.cache import LayerCache
 
 if TYPE_CHECKING:
     from codex_models.live import TorchLanguageModel
@@ -105,9 +104,8 @@ class _Batch:
     def _read_prompts(self) -> Tensor:
         ids_BT = padded(self.prompts)
         B, T = ids_BT.shape
-        self.caches = self._take_room(
-            B, int((self.lengths + torch.tensor([self.room[n] for n in self.rows])).max())
-        )
+        num_places = int((self.lengths + torch.tensor([self.room[n] for n in self.rows])).max())
+        self.caches = self.language_model.model.caches(B, num_places)
         positions_BT = torch.arange(T).expand(B, T)
         hidden_BTD = self._forward(ids_BT, positions_BT, starts=None, num_seen=T)
         return self._logits(hidden_BTD[torch.arange(B), self.lengths - 1])
@@ -122,12 +120,6 @@ class _Batch:
             num_seen=int(self.lengths.max()),
         )
         return self._logits(hidden_BTD[:, 0])
-
-    def _take_room(self, num_rows: int, num_places: int) -> list[LayerCache]:
-        model = self.language_model.model
-        weight = model.head.weight
-        shape = (num_rows, model.options.heads, num_places, model.options.head_width)
-        return [LayerCache(shape, dtype=weight.dtype, device=weight.device) for _ in model.blocks]
 
     def _forward(
         self, ids_BT: Tensor, positions_BT: Tensor, *, starts: Tensor | None, num_seen: int

@@ -21,7 +21,7 @@ from codex_models.loss import log_probabilities
 from codex_models.state import model_fingerprint
 
 if TYPE_CHECKING:
-    from codex_models.decoder import Decoder
+    from codex_models.modules import CachingModule
 
 #: Tokens of one batch, padding included.
 _TOKENS_AT_ONCE = 8192
@@ -30,7 +30,7 @@ _TOKENS_AT_ONCE = 8192
 class TorchLanguageModel:
     """Scores and continues rows of token ids."""
 
-    def __init__(self, model: Decoder, *, fingerprint: str | None = None) -> None:
+    def __init__(self, model: CachingModule, *, fingerprint: str | None = None) -> None:
         self.model = model
         self._fingerprint = fingerprint
 
@@ -95,7 +95,7 @@ class TorchLanguageModel:
         """Evaluation mode and parameters' own precision inside, the former state afterwards."""
         model = self.model
         training, dtype = model.training, model.compute_dtype
-        model.eval()
+        model.train(False)
         model.compute_dtype = next(model.parameters()).dtype
         try:
             yield

@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from codex_models.decoder import Decoder
+from codex_models.modules import TrainableModule
 from codex_models.muon import Muon
 from codex_models.state import read_tensors, require_same_shapes
 from codex_models.trainer_options import TorchTrainerOptions
@@ -24,8 +24,8 @@ _MOMENTS = ("exp_avg", "exp_avg_sq")
 class NamedOptimizer:
     """AdamW, with Muon beside it where the options say so."""
 
-    def __init__(self, model: Decoder, options: TorchTrainerOptions) -> None:
-        self.parameters = dict(model.named_parameters())
+    def __init__(self, model: TrainableModule, options: TorchTrainerOptions) -> None:
+        self.parameters = model.trainable()
         parts = model.hidden_matrices() if options.optimizer == "muon" else {}
         self._muon_ratio = options.muon_lr / options.lr if options.lr else 0.0
         self._muon = Muon(

@@ -8,7 +8,7 @@ are a pure function of values, so equal runs write equal files.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -43,7 +43,14 @@ class DescribedModel(Protocol):
     context_length: int | None
 
 
-def named_tensors(model: nn.Module) -> dict[str, Tensor]:
+class NamedModel(Protocol):
+    """Whose parameters have names: a torch module."""
+
+    def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
+        """All parameters by name, tied ones once."""
+
+
+def named_tensors(model: NamedModel) -> dict[str, Tensor]:
     """Parameters by name, tied ones once, detached."""
     return {name: parameter.detach() for name, parameter in model.named_parameters()}
 
@@ -134,7 +141,7 @@ def require_same_shapes(path: Path, found: Mapping[str, Tensor], expected: Mappi
 
 
 @torch.no_grad()
-def load_tensors(model: nn.Module, path: Path) -> None:
+def load_tensors(model: NamedModel, path: Path) -> None:
     """Copy the file's tensors into the model's parameters."""
     found, expected = read_tensors(path), named_tensors(model)
     require_same_shapes(path, found, expected)
@@ -142,7 +149,7 @@ def load_tensors(model: nn.Module, path: Path) -> None:
         tensor.copy_(found[name])
 
 
-def model_fingerprint(model: nn.Module) -> str:
+def model_fingerprint(model: NamedModel) -> str:
     """`blake3:<hex>` over names, dtypes, shapes and bytes of all parameters."""
     hasher = blake3.blake3()
     for name, tensor in sorted(named_tensors(model).items()):

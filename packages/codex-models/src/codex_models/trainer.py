@@ -22,7 +22,6 @@ from codex_core.events import ProgressMade, StepDone, Warned
 from codex_core.lock import Lock
 from codex_core.records import FitResult
 from codex_core.seeds import seed_for
-from codex_models.live import TorchLanguageModel
 from codex_models.loss import supervised_cross_entropy
 from codex_models.precision import repeatable
 from codex_models.progress import Pace, is_due
@@ -60,7 +59,7 @@ class TorchTrainer:
         """
         with repeatable(threads=lock.threads, exact=lock.exactness != "L0"):
             training = begin(lock, self.options, load=load, saved=checkpoints.resume(), emit=emit)
-            live, pace, stopping = TorchLanguageModel(training.model), Pace(self.clock), False
+            live, pace, stopping = training.model.language_model(), Pace(self.clock), False
             while training.step < lock.steps and not stopping:
                 step = training.step + 1
                 micro_batches = training.micro_batches(data, step)

@@ -17,11 +17,11 @@ from torch import Tensor
 from codex_core.contracts import Checkpoints, Emit, Loader, PackedRows, SavedState
 from codex_core.errors import ArtefactError, ConfigError
 from codex_core.lock import Lock
-from codex_models.decoder import Decoder
 from codex_models.events import TrainingPrepared
+from codex_models.modules import TrainableModule
 from codex_models.optimizer import NamedOptimizer
 from codex_models.precision import device_for, dtype_name, training_dtype
-from codex_models.state import description_writer, load_tensors, named_tensors, tensor_writer
+from codex_models.state import tensor_writer
 from codex_models.trainer_options import TorchTrainerOptions
 
 STATE_FORMAT = "codex-torch-trainer/1"
@@ -44,7 +44,7 @@ class MicroBatch:
 class Training:
     """A model, its optimizer, and how far they are; `loss_sum` and `loss_tokens` belong to the open interval."""
 
-    model: Decoder
+    model: TrainableModule
     optimizer: NamedOptimizer
     options: TorchTrainerOptions
     device: torch.device
@@ -131,6 +131,7 @@ def begin(
 def save(training: Training, lock: Lock, checkpoints: Checkpoints) -> None:
     """Commit a checkpoint of everything that a resume needs."""
     model = training.model
+    tensors = {name: value.detach() for name, value in model.trainable().items()}
     checkpoints.save(
         step=training.step,
         position=training.step * lock.batch_rows,
@@ -143,8 +144,7 @@ def save(training: Training, lock: Lock, checkpoints: Checkpoints) -> None:
             "metrics": training.metrics,
         },
         files={
-            "model/model.safetensors": tensor_writer(lambda: named_tensors(model)),
-            "model/model.json": description_writer(model),
+            **{f"model/{name}": write for name, write in model.payload(tensors).items()},
             "trainer/optimizer.safetensors": tensor_writer(training.optimizer.tensors),
         },
     )
@@ -167,7 +167,7 @@ def _restore(training: Training, saved: SavedState) -> None:
             why=f"began with {_shown(state['arithmetic'])}; here it is {_shown(_arithmetic(training))}",
             fix="set trainer.precision and trainer.device to what the run began with",
         )
-    load_tensors(training.model, saved.path / "model" / "model.safetensors")
+    training.model.restore(saved.path / "model")
     training.optimizer.load(saved.path / "trainer" / "optimizer.safetensors")
     training.step, training.tokens = saved.step, saved.tokens
     training.loss_sum, training.loss_tokens = state["loss_sum"], state["loss_tokens"]
@@ -182,7 +182,7 @@ def _shown(values: Mapping[str, Any]) -> str:
     return ", ".join(f"{name} {value}" for name, value in sorted(values.items()))
 
 
-def _fit_context(model: Decoder, lock: Lock) -> None:
+def _fit_context(model: TrainableModule, lock: Lock) -> None:
     """A model without a context length takes that of the rows; a shorter one is refused."""
     if model.context_length is None:
         model.context_length = lock.seq_len
