@@ -5,8 +5,8 @@ It resolves names, options classes and estimates for real (the targets are impor
 
 from __future__ import annotations
 
-import importlib
-from collections.abc import Callable, Iterable, Mapping
+import importlib.util
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import attrs
@@ -77,6 +77,11 @@ class FakeRegistry:
 
     def options_class(self, row: FakeRow) -> type | None:
         return imported(row.options)
+
+    def lacking(self, row: FakeRow, modules: Sequence[str]) -> tuple[str, str] | None:
+        """As the registry's: what cannot be found, and the line that brings it."""
+        missing = [name for name in modules if importlib.util.find_spec(name) is None]
+        return (f"{', '.join(missing)} is not installed", f"pip install {row.dist}") if missing else None
 
     def estimate(self, row: FakeRow) -> Callable[..., Any] | None:
         return imported(row.estimate)

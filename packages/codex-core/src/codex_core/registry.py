@@ -161,6 +161,20 @@ class Registry:
             )
         return found
 
+    def lacking(self, row: Row, modules: Sequence[str]) -> tuple[str, str] | None:
+        """What of `modules` cannot be found, as a sentence, and the command that brings it; None when all is there."""
+        from codex_core.plugins.locate import is_present
+        from codex_core.plugins.requirements import Requirement, install_line
+
+        missing = [name for name in modules if not is_present(name, self._search)]
+        if not missing:
+            return None
+        fact = next(fact for fact in self._facts if fact["dist"] == row.dist)
+        held = [Requirement(*one) for one in fact["requirements"]]
+        source = row.location if row.editable else None
+        fix = install_line(row.dist, missing=missing, requirements=held, source=source)
+        return f"{', '.join(missing)} is not installed", fix
+
     def estimate(self, row: Row) -> Callable[..., Any] | None:
         """Import a component's memory estimate, `(options, lock) -> Memory`; None when it has none."""
         if row.estimate is None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, get_args, get_origin
 import attrs
 
 from codex_core.config import RunConfig
+from codex_core.duration import Duration
 from codex_core.errors import UsageError
 from codex_core.planning.idle import only_with_words
 from codex_core.planning.sections import COMPONENT_KINDS, COMPONENT_LISTS, ComponentChoice
@@ -73,9 +74,12 @@ def section_fields() -> Iterator[FieldDoc]:
 
 
 def fields_of(cls: type, path: str, *, owner: str) -> Iterator[FieldDoc]:
-    """Every key of an options class that stands at `path`."""
+    """Every key of an options class that stands at `path`, those of a group of options within it included."""
     for field in init_fields(cls):
         yield _field_doc(field, f"{path}.{field.name}", owner=owner)
+        group = _group(field.type)
+        if group is not None:
+            yield from fields_of(group, f"{path}.{field.name}", owner=owner)
 
 
 #: Where components of a kind stand in a configuration.
@@ -132,6 +136,12 @@ def _field_doc(field: attrs.Attribute[Any], path: str, *, owner: str) -> FieldDo
         resumable=bool(meta.get("resumable")),
         only_with=only_with_words(meta["only_with"]) if meta.get("only_with") else None,
     )
+
+
+def _group(type_: Any) -> type | None:
+    """The options class that a key holds (or null), None for any other key."""
+    found = [one for one in (type_, *get_args(type_)) if attrs.has(one)]
+    return found[0] if found and found[0] not in (ComponentChoice, Duration) else None
 
 
 def _component_words(type_: Any) -> str | None:

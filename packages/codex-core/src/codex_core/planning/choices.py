@@ -2,7 +2,8 @@
 
 Decisions: a component that is known but cannot be used is no mistake of the configuration; it keeps its name and
 options as written and says what is in the way. Options are checked whenever their class can be imported, which
-takes no heavy library.
+takes no heavy library. What only some options take (`lora` on a Hugging Face model takes peft) an options object
+names in its attribute `needs`, import names; the others a component names in `requires`.
 """
 
 from __future__ import annotations
@@ -135,7 +136,17 @@ def _with_options(resolved: Resolved, row: Row, registry: Registry) -> tuple[Res
     typed, mistakes = structure(cls, plain_values(typed), section)
     assert not mistakes, f"{cls.__qualname__} does not accept its own values: {mistakes}"
     choice = ComponentChoice(resolved.choice.name, plain_values(typed))
-    return attrs.evolve(resolved, choice=choice, typed=typed), []
+    return _with_needs(attrs.evolve(resolved, choice=choice, typed=typed), row, registry), []
+
+
+def _with_needs(resolved: Resolved, row: Row, registry: Registry) -> Resolved:
+    """What is in the way of options that take a library which the component alone does not (`needs`)."""
+    names: tuple[str, ...] = getattr(resolved.typed, "needs", ())
+    lacking = registry.lacking(row, names) if names and resolved.state == "ok" else None
+    if lacking is None:
+        return resolved
+    hint, fix = lacking
+    return attrs.evolve(resolved, state="missing-extra", problem=f"with these options, {hint}", fix=fix)
 
 
 def _no_safety(choice: ComponentChoice) -> list[Mistake]:

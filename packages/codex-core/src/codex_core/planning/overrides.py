@@ -97,6 +97,8 @@ def _edit(node: Node, steps: Steps, override: Override) -> Node:
         node = Node({}, node.origin)  # `model: decoder` is short for `model: {name: decoder}`
     elif isinstance(node.value, str):
         node = Node({"name": node}, node.origin)
+    elif node.value is None:
+        node = Node({}, node.origin)  # `lora: null` holds nothing that could be in the way
     if not isinstance(node.value, dict):
         raise _misplaced(override, f"{step!r} is asked of {_kind(node)} written at {node.origin}")
     entries = dict(node.value)
