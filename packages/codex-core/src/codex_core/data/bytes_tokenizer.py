@@ -1,8 +1,8 @@
 """The tokenizer `bytes`: one id per UTF-8 byte, plus BOS and EOS.
 
 Decisions: ids 0 to 255 are the bytes, 256 is BOS, 257 is EOS; the special ids have no spelling, so no text can
-imitate them and `allow_special` changes nothing; padding repeats EOS under an attention mask of 0. A turn with
-role `text` is rendered as its text alone, any other with its role on a line before it; every turn ends with EOS.
+imitate them and `allow_special` changes nothing; padding repeats EOS under an attention mask of 0. Records are
+rendered in the default layout of `codex_core.rendering`.
 """
 
 from __future__ import annotations
@@ -17,13 +17,14 @@ from codex_core.canonical import digest_of, readable_json
 from codex_core.errors import ArtefactError, InputError, UsageError
 from codex_core.files import write_atomic
 from codex_core.records import Encoded, Record, TokenBatch
+from codex_core.rendering import LAYOUT_VERSION, encode_pieces, lay_out
 
 FILE_NAME = "bytes.json"
 
 BOS, EOS = 256, 257
 
 #: Everything that changes ids or rendering; what is saved, and what the fingerprint covers.
-_DESCRIPTION: dict[str, Any] = {"format": "codex-bytes/1", "bos": BOS, "eos": EOS, "layout": 1}
+_DESCRIPTION: dict[str, Any] = {"format": "codex-bytes/1", "bos": BOS, "eos": EOS, "layout": LAYOUT_VERSION}
 
 
 class BytesTokenizer:
@@ -73,7 +74,7 @@ class BytesTokenizer:
 
     def encode_with_offsets(self, text: str) -> tuple[list[int], list[tuple[int, int]]]:
         """Ids and, per id, its half-open code points; all bytes of a character share its span."""
-        return self.encode(text), _spans(text, start=0)
+        return self.encode(text), _spans(text)
 
     def encode_batch(
         self, texts: Sequence[str], *, max_length: int | None = None, pad_to: int | None = None
@@ -107,20 +108,7 @@ class BytesTokenizer:
                 why="it renders turns in one fixed layout",
                 fix="leave the template out, or choose a tokenizer with templates",
             )
-        text = ""
-        ids, loss_mask, offsets = [BOS], [False], [(0, 0)]
-        for number, turn in enumerate(record.turns):
-            header = ("\n" if number else "") + ("" if turn.role == "text" else f"{turn.role}:\n")
-            for piece, learn in ((header, False), (turn.text, turn.learn)):
-                data = _utf8(piece)
-                ids += data
-                loss_mask += [learn] * len(data)
-                offsets += _spans(piece, start=len(text))
-                text += piece
-            ids.append(EOS)
-            loss_mask.append(turn.learn)
-            offsets.append((len(text), len(text)))
-        return Encoded(text=text, ids=tuple(ids), loss_mask=tuple(loss_mask), offsets=tuple(offsets))
+        return encode_pieces(lay_out(record), encode_with_offsets=self.encode_with_offsets, bos=BOS, eos=EOS)
 
 
 def _utf8(text: str) -> bytes:
@@ -136,10 +124,8 @@ def _utf8(text: str) -> bytes:
         ) from None
 
 
-def _spans(text: str, *, start: int) -> list[tuple[int, int]]:
-    """The half-open code point of each byte of `text`, counted from `start`."""
+def _spans(text: str) -> list[tuple[int, int]]:
+    """The half-open code point of each byte of `text`."""
     if text.isascii():
-        return list(
-            zip(range(start, start + len(text)), range(start + 1, start + len(text) + 1), strict=True)
-        )
-    return [(i, i + 1) for i, character in enumerate(text, start) for _ in character.encode()]
+        return list(zip(range(len(text)), range(1, len(text) + 1), strict=True))
+    return [(i, i + 1) for i, character in enumerate(text) for _ in character.encode()]
