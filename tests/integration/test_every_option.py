@@ -58,6 +58,7 @@ SECTIONS = {
     "run.seed": shown("run.seed=5", "metrics"),
     "run.exactness": shown("run.exactness=L0", "exactness"),
     "run.threads": shown("run.threads=2", "threads"),
+    "run.digest_every": shown("run.digest_every=0", "digests"),
     "run.log_every": shown("run.log_every=3", "metrics"),
     "data.sources": shown("data.sources=[{name: text, path: other.txt, document: paragraph}]", "metrics"),
     "data.split": shown("data.split=[0.5, 0.25, 0.25]", "metrics"),
@@ -233,6 +234,7 @@ def _seen(run: Path) -> dict[str, Any]:
         "writers": {path.relative_to(run).as_posix() for path in run.rglob("*.*sv")}
         | {path.relative_to(run).as_posix() for path in run.rglob("*.ndjson") if "journal" not in path.parts},
         "system": (run / "system.ndjson").exists(),
+        "digests": (run / "journal" / "r0-a1-000001.ndjson").read_text().count('"step_digest"'),
     }
 
 

@@ -45,6 +45,26 @@ if TYPE_CHECKING:
 __all__ = ["ComponentChoice", "RunConfig", "from_mapping", "load", "plugins_of", "resolved_with"]
 
 
+#: The fields of sections when hashes of configurations began to be kept; these always count.
+_FIRST_FIELDS = {
+    "run": ("name", "seed", "exactness", "threads", "log_every"),
+    "data": ("sources", "split", "split_seed", "seq_len", "packing", "dedup", "order_seed"),
+    "checkpoint": ("every", "keep_last"),
+    "evaluation": ("every", "split", "metrics", "max_documents"),
+    "telemetry": ("system_metrics", "system_interval_s"),
+}
+
+
+def _at_default(section: Any, *, except_for: Sequence[str]) -> set[str]:
+    """The fields of a section that have their default value."""
+    fields = [field for field in attrs.fields(type(section)) if field.name not in except_for]
+    defaults = {
+        field.name: field.default.factory() if isinstance(field.default, attrs.Factory) else field.default  # type: ignore[arg-type]  # a function to mypy
+        for field in fields
+    }
+    return {name for name, default in defaults.items() if getattr(section, name) == default}
+
+
 def _internal(factory: Any) -> Any:
     """A field that configurations cannot set and that does not take part in equality."""
     return attrs.field(factory=factory, eq=False, repr=False, metadata={"internal": True})
@@ -89,8 +109,15 @@ class RunConfig:
         return write(self.as_dict())
 
     def hash(self) -> str:
-        """`sha256:<hex>` over the meaning: not over comments, key order, spelling of numbers or `plugins`."""
-        return digest_of({key: value for key, value in self.as_dict().items() if key != "plugins"})
+        """`sha256:<hex>` over the meaning: not over comments, key order, spelling of numbers or `plugins`.
+
+        A field that sections got later counts where it differs from its default, so that files keep their hash.
+        """
+        values = {key: value for key, value in self.as_dict().items() if key != "plugins"}
+        for name, first in _FIRST_FIELDS.items():
+            late = _at_default(getattr(self, name), except_for=first)
+            values[name] = {key: value for key, value in values[name].items() if key not in late}
+        return digest_of(values)
 
     @property
     def origins(self) -> dict[str, str]:

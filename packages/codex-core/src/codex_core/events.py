@@ -62,6 +62,41 @@ class StepDone(Event):
 
 
 @attrs.frozen(kw_only=True)
+class StepDigest(Event):
+    """What `codex reproduce` compares of a step: loss and norm as `float.hex`, the parameters that it left.
+
+    `parameters` is one digest over all trainable tensors, `tensors` short ones by name. What was not worked out in
+    the step is None. It is journalled and no part of the metric views; `codex_core.digests.step_digest` makes one.
+    """
+
+    kind: ClassVar[str] = "step_digest"
+    step: int
+    loss: str | None
+    grad_norm: str | None
+    parameters: str
+    tensors: Mapping[str, str] = attrs.field(factory=dict)
+
+
+@attrs.frozen(kw_only=True)
+class FilesBound(Event):
+    """What an attempt stands on was written: `files` are digests by name, `entries` those of the lock by path."""
+
+    kind: ClassVar[str] = "files_bound"
+    files: Mapping[str, str]
+    entries: Mapping[str, str]
+
+
+@attrs.frozen(kw_only=True)
+class ReproductionStarted(Event):
+    """The run executes another one (`run_id`) again; `allowed` are lock entries that differ, as (there, here)."""
+
+    kind: ClassVar[str] = "reproduction_started"
+    run_id: str
+    lock_digest: str
+    allowed: Mapping[str, Any] = attrs.field(factory=dict)
+
+
+@attrs.frozen(kw_only=True)
 class EvaluationDone(Event):
     """The live model was evaluated on `split` after `step`."""
 

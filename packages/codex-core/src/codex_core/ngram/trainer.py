@@ -9,15 +9,19 @@ rows counted since have grown by a quarter; between, the older probabilities ser
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import attrs
 import numpy as np
 from numpy.typing import NDArray
 
 from codex_core.contracts import Checkpoints, Emit, Evaluate, Loader, PackedRows, ShouldStop
-from codex_core.events import ProgressMade, StepDone
+from codex_core.digests import step_digest
+from codex_core.events import ProgressMade, StepDigest, StepDone
 from codex_core.lock import Lock
 from codex_core.ngram import artefact, smoothing
 from codex_core.ngram.counts import Counts, cut_events
+from codex_core.ngram.digests import CountsDigest
 from codex_core.ngram.model import from_counts
 from codex_core.ngram.options import NgramTrainerOptions
 from codex_core.records import FitResult
@@ -45,6 +49,8 @@ class NgramTrainer:
         """Count rows up to `lock.steps`, from the newest checkpoint if there is one."""
         counting = _start(lock, data, load=load, checkpoints=checkpoints)
         metrics: dict[str, float] = {}
+        digest_every = lock.durations.get("run.digest_every", 0)
+        digest = CountsDigest.of(counting.counts) if digest_every else None
         stopping = False
         while counting.step < lock.steps and not stopping:
             events = _events(data, counting.counts, counting.step, lock)
@@ -53,6 +59,10 @@ class NgramTrainer:
                 metrics = counting.score(events)
             counting.count(events)
             step = counting.step
+            if digest is not None:
+                digest.add(events)
+                if _is_due(step, every=digest_every, last=lock.steps):
+                    emit(_digest(step, digest, metrics if logged else {}))
             emit(ProgressMade(phase="train", done=step, total=lock.steps))
             if logged:
                 emit(StepDone(step=step, tokens=counting.tokens, metrics=metrics))
@@ -115,6 +125,11 @@ def _events(data: PackedRows, counts: Counts, step: int, lock: Lock) -> NDArray[
     """The events of the step that follows `step`."""
     rows = data.rows(step * lock.batch_rows, lock.batch_rows)
     return cut_events(rows, order=counts.order, vocab_size=counts.vocab_size)
+
+
+def _digest(step: int, digest: CountsDigest, metrics: Mapping[str, float]) -> StepDigest:
+    """What another execution of the step must repeat; the loss is worked out at logged steps only."""
+    return step_digest(step=step, loss=metrics.get("loss"), grad_norm=None, tensors={"counts": digest.hex()})
 
 
 def _save(counting: _Counting, lock: Lock, checkpoints: Checkpoints) -> None:

@@ -65,6 +65,11 @@ class RunSection:
         None, doc="compute threads; by default the processors this process may use", minimum=1
     )
     log_every: Duration = option(Duration(10), doc="how often a metric row is written", resumable=True)
+    digest_every: Duration = option(
+        Duration(1),
+        doc="how often the digests that `codex reproduce` compares are recorded; 0 never does",
+        resumable=True,
+    )
 
 
 @attrs.frozen(kw_only=True)
@@ -90,6 +95,31 @@ class CheckpointSection:
 
     every: Duration = option(Duration(500), doc="how often to save; 0 saves at the end only", resumable=True)
     keep_last: int = option(2, doc="newest checkpoints that are kept", minimum=1, resumable=True)
+    keep_best: int = option(
+        1, doc="best checkpoints that are kept besides, of those evaluated", minimum=0, resumable=True
+    )
+    best_metric: str | None = option(
+        None, doc="the metric that tells which are best; by default the first one", resumable=True
+    )
+    best_mode: str = option(
+        "auto",
+        doc="which numbers are better; auto: as the metric says of itself",
+        choices=("auto", "min", "max"),
+        resumable=True,
+    )
+    keep_every: Duration = option(
+        Duration(0), doc="checkpoints at multiples of this stay for good; 0: none", resumable=True
+    )
+    keep_for: float | None = option(
+        None,
+        doc="age at which a checkpoint goes although it is among the newest; the newest, best and pinned stay",
+        unit="hours",
+        minimum=0.0,
+        resumable=True,
+    )
+    asynchronous: bool = option(
+        True, doc="write while the training goes on, from a copy in memory", resumable=True
+    )
 
 
 @attrs.frozen(kw_only=True)
