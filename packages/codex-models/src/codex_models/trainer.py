@@ -22,6 +22,7 @@ from codex_core.events import ProgressMade, StepDone, Warned
 from codex_core.lock import Lock
 from codex_core.records import FitResult
 from codex_core.seeds import seed_for
+from codex_models.digests import digest_of_step
 from codex_models.loss import supervised_cross_entropy
 from codex_models.precision import repeatable
 from codex_models.progress import Pace, is_due
@@ -70,6 +71,8 @@ class TorchTrainer:
                 lr = self._lr(lock, step)
                 training.optimizer.step(lr)
                 training.advance(lock, loss * supervised, supervised)
+                if is_due(step, every=lock.durations.get("run.digest_every", 0), last=lock.steps):
+                    emit(digest_of_step(step, loss=loss, grad_norm=norm, tensors=training.model.trainable()))
                 pace.took(tokens=lock.batch_rows * lock.seq_len, supervised=supervised)
                 emit(ProgressMade(phase="train", done=step, total=lock.steps, detail=f"loss {loss:.3f}"))
                 if is_due(step, every=lock.log_every, last=lock.steps):

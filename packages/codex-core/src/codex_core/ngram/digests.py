@@ -46,7 +46,7 @@ class CountsDigest:
             mixed = np.full(len(keys), start, dtype=np.uint64)
             for column in keys.T:
                 mixed = _mixed(mixed + column.astype(np.uint64))
-            self.sums[lane] += (mixed * weights).sum(dtype=np.uint64)
+            self.sums[lane : lane + 1] += (mixed * weights).sum(dtype=np.uint64)
 
 
 def _mixed(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
