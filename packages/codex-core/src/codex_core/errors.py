@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import IntEnum
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 
 class ExitCode(IntEnum):
@@ -164,6 +164,19 @@ class RunFailed(CodexError):
     exit_code = ExitCode.NO
 
 
+class RollBack(RunFailed):
+    """A step cannot be applied: the run is to go on from a checkpoint before it, without some of its rows.
+
+    `step` was not applied, `positions` are the global positions of the rows that are to lose their documents. Who
+    starts runs catches it; where nobody does, it ends the run as what it is, a failure.
+    """
+
+    def __init__(self, *, step: int, positions: Sequence[int], code: str, what: str, **told: Any) -> None:
+        super().__init__(code=code, what=what, **told)
+        self.step = step
+        self.positions = tuple(positions)
+
+
 class Interrupted(CodexError):
     """A signal asked the process to stop; what was finished is saved."""
 
@@ -287,10 +300,10 @@ CATALOGUE: dict[str, CatalogueEntry] = {
     ),
     "DAT-004": CatalogueEntry(
         ExitCode.INPUT,
-        "A row is not one JSON object (broken, NaN, a repeated key, too deep), or a source does not parse.",
+        "A row is not what its format demands (broken, NaN, a repeated key, too deep), or a source does not parse.",
     ),
-    "DAT-005": CatalogueEntry(ExitCode.INPUT, "A field of a row is missing or is not a string."),
-    "DAT-006": CatalogueEntry(ExitCode.INPUT, "A line is longer than the limit."),
+    "DAT-005": CatalogueEntry(ExitCode.INPUT, "A field of a row is missing or does not hold what its form demands."),
+    "DAT-006": CatalogueEntry(ExitCode.INPUT, "A line or a file is longer than the limit."),
     "DAT-007": CatalogueEntry(ExitCode.INPUT, "A split is needed and has no documents, or does not exist."),
     "DAT-008": CatalogueEntry(
         ExitCode.USAGE, "The ratios of the splits are not three shares that add up to one."
@@ -315,6 +328,18 @@ CATALOGUE: dict[str, CatalogueEntry] = {
         ExitCode.USAGE, "A template was asked of the tokenizer `bytes`, which has none."
     ),
     "DAT-018": CatalogueEntry(ExitCode.INPUT, "There is no prepared data at the place that was named."),
+    "DAT-019": CatalogueEntry(ExitCode.INPUT, "A compressed file is cut short or damaged."),
+    "DAT-020": CatalogueEntry(ExitCode.INPUT, "A compressed file expands to more than its limit."),
+    "DAT-021": CatalogueEntry(ExitCode.INPUT, "More rows cannot be read than may be skipped."),
+    "DAT-022": CatalogueEntry(ExitCode.USAGE, "The form or the fields of a dataset do not fit together."),
+    "DAT-023": CatalogueEntry(
+        ExitCode.MISSING, "A file is compressed with zstd, and zstandard is not installed."
+    ),
+    "DAT-024": CatalogueEntry(ExitCode.INPUT, "A file of a folder of texts is binary."),
+    "DAT-025": CatalogueEntry(ExitCode.NO, "Two data sets overlap, and this was to be checked."),
+    "DAT-026": CatalogueEntry(
+        ExitCode.INPUT, "Nothing of a row is to be learned, and such rows are refused."
+    ),
     "NGM-001": CatalogueEntry(
         ExitCode.INPUT, "A row to score has no token; the first token of a row is context."
     ),
@@ -379,6 +404,28 @@ CATALOGUE: dict[str, CatalogueEntry] = {
         ExitCode.NO, "The run directory could not be written while the run was going on."
     ),
     "RUN-019": CatalogueEntry(ExitCode.INPUT, "The prepared data of a run is not in the store."),
+    "RUN-020": CatalogueEntry(ExitCode.ARTEFACT, "The lock of a run has the format of another version."),
+    "RUN-021": CatalogueEntry(
+        ExitCode.ARTEFACT, "Something in a run directory is not what the run wrote there."
+    ),
+    "RUN-022": CatalogueEntry(
+        ExitCode.INPUT, "A document that is to be left out is not in the training data of the run."
+    ),
+    "RUN-023": CatalogueEntry(
+        ExitCode.NO, "A training was rolled back as often as it may be, or nothing could be left out."
+    ),
+    "RUN-024": CatalogueEntry(
+        ExitCode.CAPABILITY, "This machine cannot repeat the numbers of a run: entries of its lock differ."
+    ),
+    "RUN-025": CatalogueEntry(ExitCode.USAGE, "An entry that is allowed to differ does not differ."),
+    "RUN-026": CatalogueEntry(
+        ExitCode.INPUT, "The data of a run is not in the store and cannot be prepared again from its sources."
+    ),
+    "RUN-027": CatalogueEntry(
+        ExitCode.CAPABILITY,
+        "The environment changes how many threads compute, so that numbers cannot repeat.",
+    ),
+    "RUN-028": CatalogueEntry(ExitCode.USAGE, "An option goes with a resume only."),
     "JRN-001": CatalogueEntry(ExitCode.ARTEFACT, "The journal was altered after it was written."),
     "JRN-002": CatalogueEntry(
         ExitCode.OK, "The journal has a torn or unreadable line, which was passed over."
@@ -414,7 +461,21 @@ CATALOGUE: dict[str, CatalogueEntry] = {
     "TRN-004": CatalogueEntry(ExitCode.USAGE, "Training rows are longer than the model's context."),
     "TRN-005": CatalogueEntry(ExitCode.ARTEFACT, "A checkpoint holds the state of another trainer."),
     "TRN-006": CatalogueEntry(
-        ExitCode.USAGE, "A resume would continue with another device or precision than the run began with."
+        ExitCode.USAGE, "A resume would continue with another arithmetic than the run began with."
+    ),
+    "TRN-007": CatalogueEntry(
+        ExitCode.CAPABILITY, "The precision or the compilation that was asked for is not possible here."
+    ),
+    "TRN-008": CatalogueEntry(
+        ExitCode.NO,
+        "A loss or gradient is not finite, and the run is to go on from before it without its rows.",
+    ),
+    "TRN-009": CatalogueEntry(
+        ExitCode.CAPABILITY, "The exactness level cannot be held on this machine or with these options."
+    ),
+    "TRN-010": CatalogueEntry(
+        ExitCode.USAGE,
+        "Options of the trainer ask something of the model or the evaluation that it does not offer.",
     ),
     "RUN-010": CatalogueEntry(
         ExitCode.INTERRUPTED, "A signal stopped the command; the last finished step was saved."

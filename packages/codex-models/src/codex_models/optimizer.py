@@ -61,13 +61,18 @@ class NamedOptimizer:
         for parameter in self.parameters.values():
             parameter.grad = None
 
-    def clip(self, limit: float | None) -> float:
+    @torch.no_grad()
+    def scale_gradients(self, factor: float) -> None:
+        """Multiply all gradients."""
+        torch._foreach_mul_([p.grad for p in self.parameters.values() if p.grad is not None], factor)
+
+    def clip(self, limit: float | None) -> Tensor:
         """Norm of all gradients before clipping; they are scaled to at most `limit` when one is given."""
         gradients = [parameter.grad for parameter in self.parameters.values() if parameter.grad is not None]
         norm = torch.nn.utils.get_total_norm(gradients)
         if limit is not None:
             torch.nn.utils.clip_grads_with_norm_(self.parameters.values(), limit, norm)
-        return float(norm)
+        return norm
 
     def tensors(self) -> dict[str, Tensor]:
         """Moments, momentum and step counts by name, as they are after at least one step."""

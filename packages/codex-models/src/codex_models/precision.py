@@ -23,6 +23,8 @@ _BF16_FEATURES = {"avx512_bf16", "amx_bf16", "bf16"}
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float64": torch.float64}
 
+_PRECISIONS = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
+
 #: torch's switch for overwriting fresh memory under deterministic algorithms (it has no types).
 _FILLING: Any = torch.utils.deterministic
 
@@ -57,11 +59,19 @@ def inference_dtype(name: str | None) -> torch.dtype:
 
 
 def training_dtype(precision: str, device: torch.device) -> torch.dtype:
-    """The dtype of activations for `auto`, `bf16` or `fp32`."""
+    """The dtype of activations for `auto`, `bf16`, `fp16` or `fp32`; raises `CapabilityMissing` for fp16 on a CPU."""
     if precision == "auto":
         native = torch.cuda.is_bf16_supported() if device.type == "cuda" else _processor_multiplies_bf16()
         return torch.bfloat16 if native else torch.float32
-    return torch.bfloat16 if precision == "bf16" else torch.float32
+    if precision == "fp16" and device.type == "cpu":
+        raise CapabilityMissing(
+            code="TRN-007",
+            what="precision fp16 is not possible on this device: cpu",
+            where="trainer.precision",
+            why="processors have no fast fp16 arithmetic, and bf16 has the range that fp16 lacks",
+            fix="trainer.precision=bf16, or a device with fp16",
+        )
+    return _PRECISIONS[precision]
 
 
 def dtype_name(dtype: torch.dtype) -> str:

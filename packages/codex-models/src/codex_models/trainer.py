@@ -1,37 +1,28 @@
 """Training a torch model: next rows, forward, backward, clip, step, tell, evaluate, save.
 
-Decisions: the loss of a step is the sum over its supervised tokens divided by their number, which is known before
-the first backward pass, so micro-batches change nothing but rounding; the learning rate is a pure function of the
-step and dropout masks of seed, step and micro-batch, so nothing random needs saving; a loss or gradient that is
-not finite stops the run before it touches weights or moments; saves happen between steps only.
-
-Shapes: R rows, L row length in tokens.
+Decisions: the learning rate is a pure function of the step, and noise of seed, step and micro-batch, so nothing
+random needs saving; an update that is not finite never reaches weights or moments; evaluation looks at the model
+between steps and leaves it as it was; saves happen between steps only.
 """
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable
 
-import torch
-
 from codex_core.contracts import Checkpoints, Emit, Evaluate, Loader, PackedRows, ShouldStop
-from codex_core.errors import RunFailed
-from codex_core.events import ProgressMade, StepDone, Warned
+from codex_core.events import ProgressMade, StepDigest, StepDone
 from codex_core.lock import Lock
 from codex_core.records import FitResult
-from codex_core.seeds import seed_for
 from codex_models.digests import digest_of_step
-from codex_models.loss import supervised_cross_entropy
+from codex_models.events import LossScaleLowered
+from codex_models.gradients import gradients_of
+from codex_models.guards import Outcome, require_supervised, warn_of_first_loss, withhold
 from codex_models.precision import repeatable
 from codex_models.progress import Pace, is_due
-from codex_models.schedule import cosine_lr
+from codex_models.schedule import learning_rate
 from codex_models.trainer_options import TorchTrainerOptions
-from codex_models.training import MicroBatch, Training, begin, save
-
-#: How far the first loss may be from ln(V), as a share of it, before a user should know.
-_FIRST_LOSS_MARGIN = 0.2
+from codex_models.training import Training, begin, save
 
 
 class TorchTrainer:
@@ -56,99 +47,93 @@ class TorchTrainer:
     ) -> FitResult:
         """Train up to `lock.steps`, from the newest checkpoint if there is one.
 
-        Raises `RunFailed` for a step without supervised tokens and for numbers that are not finite.
+        Raises `RunFailed` for a step without supervised tokens, and as `on_nonfinite` says for numbers that are not
+        finite.
         """
         with repeatable(threads=lock.threads, exact=lock.exactness != "L0"):
             training = begin(lock, self.options, load=load, saved=checkpoints.resume(), emit=emit)
-            live, pace, stopping = training.model.language_model(), Pace(self.clock), False
-            while training.step < lock.steps and not stopping:
+            live, pace = training.model.language_model(), Pace(self.clock)
+            reason = _reason(training, lock, stopped=False)
+            while not reason:
                 step = training.step + 1
-                micro_batches = training.micro_batches(data, step)
-                supervised = _require_supervised(data, micro_batches, step)
-                loss = self._backward(training, lock, micro_batches, step, supervised)
-                norm = training.optimizer.clip(self.options.clip)
-                self._refuse_useless(training, step, loss, norm, emit)
+                batches = training.micro_batches(data, step)
+                supervised = sum(batch.num_supervised for batch in batches)
+                require_supervised(data, training.rows_of(step), supervised, step)
+                outcome = gradients_of(training, lock, batches, step=step, supervised=supervised)
                 lr = self._lr(lock, step)
-                training.optimizer.step(lr)
-                training.advance(lock, loss * supervised, supervised)
+                self._apply(training, outcome, step=step, lr=lr, supervised=supervised, emit=emit)
+                training.advance(lock)
                 if is_due(step, every=lock.durations.get("run.digest_every", 0), last=lock.steps):
-                    emit(digest_of_step(step, loss=loss, grad_norm=norm, tensors=training.model.trainable()))
+                    emit(_digest(training, outcome))
                 pace.took(tokens=lock.batch_rows * lock.seq_len, supervised=supervised)
-                emit(ProgressMade(phase="train", done=step, total=lock.steps, detail=f"loss {loss:.3f}"))
+                emit(_progress(step, lock, outcome))
                 if is_due(step, every=lock.log_every, last=lock.steps):
-                    training.summarise(lr=lr, grad_norm=norm)
+                    training.summarise(lr=lr, grad_norm=outcome.grad_norm)
                     emit(StepDone(step=step, tokens=training.tokens, metrics=training.metrics))
                     emit(pace.measured(step))
                 if is_due(step, every=lock.evaluate_every, last=lock.steps):
-                    with pace.paused():
-                        evaluate(live, step)
-                stopping = step < lock.steps and should_stop()
-                if stopping or checkpoints.is_due(step):
+                    with pace.paused(), training.as_evaluated():
+                        training.patience.take(evaluate(live, step), step)
+                reason = _reason(training, lock, stopped=step < lock.steps and should_stop())
+                if reason in ("signal", "early") or checkpoints.is_due(step):
                     with pace.paused():
                         save(training, lock, checkpoints)
-            reason = "signal" if stopping else "finished"
             return FitResult(
                 steps=training.step, tokens=training.tokens, reason=reason, metrics=dict(training.metrics)
             )
 
-    def _backward(
-        self, training: Training, lock: Lock, micro_batches: list[MicroBatch], step: int, supervised: int
-    ) -> float:
-        """Gradients of the step's mean loss; returns that loss, in nats per supervised token."""
-        model, losses = training.model, []
-        model.train()
-        for index, batch in enumerate(micro_batches):
-            training.noise.manual_seed(seed_for(lock.seeds["dropout"], step, index))
-            hidden = model.hidden(batch.inputs, batch.positions, batch.document_ids)
-            loss = (
-                supervised_cross_entropy(hidden, model.head.weight, batch.targets, batch.loss_mask)
-                / supervised
-            )
-            loss.backward()
-            losses.append(loss.detach())
-        return float(torch.stack(losses).sum())
+    def _apply(
+        self, training: Training, outcome: Outcome, *, step: int, lr: float, supervised: int, emit: Emit
+    ) -> None:
+        """Update the weights, or leave them as they are and say why; at step 1, tell of an unlikely loss."""
+        if step == 1:
+            vocab_size, has_weights = training.model.vocab_size, training.has_weights
+            warn_of_first_loss(outcome.loss, vocab_size=vocab_size, has_weights=has_weights, emit=emit)
+        if outcome.is_finite:
+            training.apply(lr, loss_sum=outcome.loss * supervised, supervised=supervised)
+            return
+        training.optimizer.discard_gradients()
+        if training.scaler is not None and training.scaler.can_shrink and not outcome.suspects:
+            training.scaler.overflowed()
+            emit(LossScaleLowered(step=step, factor=training.scaler.factor))
+            return
+        training.skipped += 1
+        rows = training.rows_of(step)
+        withhold(
+            outcome,
+            step=step,
+            skipped=training.skipped,
+            options=self.options,
+            rows=f"{rows[0]} to {rows[-1]}",
+            emit=emit,
+        )
 
     def _lr(self, lock: Lock, step: int) -> float:
-        return cosine_lr(
+        options = self.options
+        return learning_rate(
             step,
-            peak=self.options.lr,
+            schedule=options.schedule,
+            peak=options.lr,
             warmup_steps=lock.durations["trainer.warmup"],
             total_steps=lock.steps,
-            min_ratio=self.options.min_lr_ratio,
+            min_ratio=options.min_lr_ratio,
+            decay_share=options.decay_share,
         )
 
-    def _refuse_useless(self, training: Training, step: int, loss: float, norm: float, emit: Emit) -> None:
-        """Stop before numbers that are not finite reach the weights; at step 1, warn of an unlikely loss."""
-        if not (math.isfinite(loss) and math.isfinite(norm)):
-            training.optimizer.discard_gradients()
-            raise RunFailed(
-                code="TRN-002",
-                what=f"step {step}: the loss is {loss} and the gradient norm {norm}; the update was not applied",
-                where=f"rows {training.rows_of(step)}",
-                why="weights and moments are those of the step before",
-                fix="lower trainer.lr or lengthen trainer.warmup, or resume from an earlier checkpoint",
-            )
-        expected = math.log(training.model.vocab_size)
-        if step == 1 and abs(loss - expected) > _FIRST_LOSS_MARGIN * expected:
-            emit(
-                Warned(
-                    code="TRN-003",
-                    text=f"the first loss is {loss:.3f} nats; an untrained model over {training.model.vocab_size} "
-                    f"ids should be near ln(V) = {expected:.3f}; are the targets what you expect?",
-                )
-            )
+
+def _reason(training: Training, lock: Lock, *, stopped: bool) -> str:
+    """Why training ends here, or nothing."""
+    if training.step >= lock.steps:
+        return "finished"
+    if stopped:
+        return "signal"
+    return "early" if training.patience.exhausted else ""
 
 
-def _require_supervised(data: PackedRows, micro_batches: list[MicroBatch], step: int) -> int:
-    """Supervised tokens of the step, the loss's denominator."""
-    supervised = sum(batch.num_supervised for batch in micro_batches)
-    if supervised == 0:
-        raise RunFailed(
-            code="TRN-001",
-            what=f"step {step} has no supervised token, so it has no loss",
-            where="rows at positions "
-            + ", ".join(f"{b.start} to {b.start + len(b.inputs) - 1}" for b in micro_batches),
-            why="every target in these rows is masked or padding",
-            fix="codex data inspect, and look at what is learned in these rows",
-        )
-    return supervised
+def _digest(training: Training, outcome: Outcome) -> StepDigest:
+    tensors = training.model.trainable()
+    return digest_of_step(training.step, loss=outcome.loss, grad_norm=outcome.grad_norm, tensors=tensors)
+
+
+def _progress(step: int, lock: Lock, outcome: Outcome) -> ProgressMade:
+    return ProgressMade(phase="train", done=step, total=lock.steps, detail=f"loss {outcome.loss:.3f}")

@@ -1,7 +1,8 @@
 """Options of the torch trainer; importing this module loads no torch.
 
 Decisions: what can be derived has `None` as default and a property that derives it; the number of training rows
-that fit into memory at once (`micro_batch_rows`) changes speed and memory, never the loss that is minimised.
+that fit into memory at once (`micro_batch_rows`) changes speed and memory, never the loss that is minimised; what
+is trained on (every token, completions only) is said by the data and has no option here.
 """
 
 from __future__ import annotations
@@ -37,8 +38,25 @@ class TorchTrainerOptions:
         0.95, doc="decay of Muon's momentum", minimum=0.0, maximum=1.0, only_with=("optimizer", ("muon",))
     )
     warmup: Duration = option(Duration(50), doc="linear rise of the learning rate from zero to its peak")
+    schedule: str = option(
+        "cosine",
+        doc="the learning rate after the warm-up: half a cosine, a line, a plateau with a line at its end (wsd), "
+        "or the peak throughout",
+        choices=("cosine", "linear", "wsd", "constant"),
+    )
     min_lr_ratio: float = option(
-        0.1, doc="learning rate of the last step over its peak", minimum=0.0, maximum=1.0
+        0.1,
+        doc="learning rate of the last step over its peak",
+        minimum=0.0,
+        maximum=1.0,
+        only_with=("schedule", ("cosine", "linear", "wsd")),
+    )
+    decay_share: float = option(
+        0.2,
+        doc="share of the training over which the learning rate falls at the end",
+        minimum=0.0,
+        maximum=1.0,
+        only_with=("schedule", ("wsd",)),
     )
     weight_decay: float = option(0.1, doc="decoupled weight decay, on matrices only", minimum=0.0)
     beta1: float = option(0.9, doc="decay of AdamW's first moment", minimum=0.0, maximum=1.0)
@@ -48,12 +66,67 @@ class TorchTrainerOptions:
     precision: str = option(
         "auto",
         doc="arithmetic of the forward and backward pass; weights and moments stay fp32; "
-        "auto is bf16 where the processor computes it natively, else fp32",
-        choices=("auto", "bf16", "fp32"),
+        "auto is bf16 where the processor computes it natively, else fp32; fp16 needs an accelerator",
+        choices=("auto", "bf16", "fp16", "fp32"),
     )
     device: str = option("cpu", doc="where to train", choices=("cpu", "cuda"))
+    compile: str = option(
+        "off",
+        doc="compile the model's blocks for the one shape of the rows; needs a C++ compiler where it runs",
+        choices=("off", "on"),
+    )
+    activation_checkpointing: str = option(
+        "none",
+        doc="what is kept for the backward pass: everything (none), or what enters each block, the rest being "
+        "computed once more (blocks); gradients are equal",
+        choices=("none", "blocks"),
+    )
+    ema: float | None = option(
+        None,
+        doc="decay per step of a running average of the weights; with one, evaluation and the model of a "
+        "checkpoint are the average",
+        minimum=0.0,
+        maximum=0.999999,
+    )
+    on_nonfinite: str = option(
+        "stop",
+        doc="when a loss or gradient is not finite, no update is applied; then: end the run, go on with the next "
+        "step, or go back to the newest checkpoint and leave the documents of these rows out",
+        choices=("stop", "skip", "rollback"),
+        resumable=True,
+    )
+    max_nonfinite: int = option(
+        10,
+        doc="steps that may be skipped in all before the run ends",
+        unit="steps",
+        minimum=1,
+        resumable=True,
+        only_with=("on_nonfinite", ("skip",)),
+    )
+    patience: int | None = option(
+        None,
+        doc="evaluations without an improvement after which training ends; by default it does not",
+        unit="evaluations",
+        minimum=1,
+        resumable=True,
+    )
+    patience_metric: str | None = option(
+        None, doc="the metric that has to improve; by default the first of evaluation.metrics", resumable=True
+    )
+    patience_mode: str = option(
+        "min", doc="which way the metric improves", choices=("min", "max"), resumable=True
+    )
+    min_delta: float = option(
+        0.0, doc="how much better than the best a value must be to count", minimum=0.0, resumable=True
+    )
 
     def __attrs_post_init__(self) -> None:
+        if self.patience is None:
+            names = ("patience_metric", "patience_mode", "min_delta")
+            fields = {field.name: field.default for field in attrs.fields(type(self))}
+            idle = [name for name in names if getattr(self, name) != fields[name]]
+            if idle:
+                raise ValueError(f"{' and '.join(idle)} count only with patience; set patience, too")
         if self.micro_batch_rows is not None and self.batch_rows % self.micro_batch_rows:
             raise ValueError(
                 f"micro_batch_rows must divide batch_rows; got {self.micro_batch_rows} and {self.batch_rows}"

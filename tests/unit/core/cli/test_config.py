@@ -126,7 +126,7 @@ def test_schema_describes_sections_and_components(folder, capsys):
     assert main(["config", "schema"]) == 0
     schema = json.loads(capsys.readouterr().out)
     run = schema["properties"]["run"]["properties"]
-    assert run["exactness"]["enum"] == ["L0", "L1"] and run["seed"] == {
+    assert run["exactness"]["enum"] == ["L0", "L1", "L2", "L3"] and run["seed"] == {
         "type": "integer", "minimum": 0, "description": run["seed"]["description"],
     }  # fmt: skip
     models = schema["$defs"]["models"]["anyOf"]

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from codex_core.lock import Choice, Lock, Plan
+from codex_core.planning.objective import objective_of, supervised_share
 from codex_core.planning.sections import NO_SAFETY, SPLITS
 
 _LABEL_WIDTH = 22
@@ -38,6 +39,7 @@ def describe_lock(lock: Lock) -> str:
             f"{_count(lock.steps, 'step')} = {lock.tokens:,} tokens = {lock.epochs:.3g} epochs of "
             f"{_count(train['rows'], 'row')}",
         ),
+        *_learned(lock),
         *(
             _line(name, _cadence(name, steps))
             for name, steps in lock.durations.items()
@@ -113,6 +115,13 @@ def _off(options: Mapping[str, Any]) -> str:
 def _split(held: Mapping[str, int]) -> str:
     names = ("documents", "bytes", "tokens", "supervised", "rows")
     return ", ".join(f"{held[name]:,} {name}" for name in names if name in held)
+
+
+def _learned(lock: Lock) -> Iterator[str]:
+    """What the loss is a mean over."""
+    share = supervised_share(lock)
+    if share is not None:
+        yield _line("objective", f"{objective_of(lock)}: {share:.1%} of targets are supervised")
 
 
 def _sizes(lock: Lock) -> Iterator[str]:

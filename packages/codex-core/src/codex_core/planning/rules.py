@@ -43,6 +43,12 @@ def _run_name(config: RunConfig, _: Found) -> Iterator[Mistake]:
         yield Mistake("run.name", CODE, what, "a name is letters, digits, dots, dashes and underscores")
 
 
+def _exactness(config: RunConfig, _: Found) -> Iterator[Mistake]:
+    if config.run.exactness == "L3":
+        what = "exactness L3 cannot be held: a run has one process, so nothing can be equal across several"
+        yield Mistake("run.exactness", CODE, what, fix="run.exactness=L2")
+
+
 def _sources(config: RunConfig, _: Found) -> Iterator[Mistake]:
     if not config.data.sources:
         yield Mistake("data.sources", CODE, "there is no data source", fix="data.sources=[pydoc]")
@@ -65,6 +71,14 @@ def _evaluated_split(config: RunConfig, _: Found) -> Iterator[Mistake]:
         what = f"evaluation reads the split {config.evaluation.split}, whose share is 0"
         fix = "give the split a share in data.split, or evaluation.every=0"
         yield Mistake("evaluation.split", CODE, what, fix=fix)
+
+
+def _best_metric(config: RunConfig, _: Found) -> Iterator[Mistake]:
+    wanted, names = config.checkpoint.best_metric, [one.name.rpartition("/")[2] for one in config.evaluation.metrics]
+    if wanted is not None and wanted not in names:
+        what = f"checkpoints are to be ranked by {wanted!r:.70}, which is not evaluated"
+        fix = f"checkpoint.best_metric={names[0]}" if names else "name a metric in evaluation.metrics"
+        yield Mistake("checkpoint.best_metric", CODE, what, f"evaluated are {', '.join(names) or 'none'}", fix=fix)
 
 
 def _selection(config: RunConfig, _: Found) -> Iterator[Mistake]:
@@ -124,9 +138,11 @@ def _typed(found: Found, section: str) -> Any:
 
 _RULES: tuple[Callable[[RunConfig, Found], Iterator[Mistake]], ...] = (
     _run_name,
+    _exactness,
     _sources,
     _split_shares,
     _evaluated_split,
+    _best_metric,
     _selection,
     _references,
     _durations,

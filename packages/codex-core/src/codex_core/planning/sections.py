@@ -58,8 +58,9 @@ class RunSection:
     seed: int = option(0, doc="the one seed; every use of chance has a seed derived from it", minimum=0)
     exactness: str = option(
         "L1",
-        doc="what a repetition promises: L0 seeded, L1 equal to the bit on one machine",
-        choices=("L0", "L1"),
+        doc="what a repetition promises: L0 seeded, L1 equal to the bit on one machine, L2 also whatever "
+        "trainer.micro_batch_rows is; L3, also for any number of processes, is refused",
+        choices=("L0", "L1", "L2", "L3"),
     )
     threads: int | None = option(
         None, doc="compute threads; by default the processors this process may use", minimum=1
@@ -84,6 +85,11 @@ class DataSection:
     seq_len: int = option(256, doc="length of a packed row", unit="tokens", minimum=2)
     packing: str = option("concat", doc="how documents become rows", choices=("concat",))
     dedup: str = option("exact", doc="which repeated documents are dropped", choices=("exact", "none"))
+    unsupervised: str = option(
+        "drop",
+        doc="what a row does of which nothing is to be learned: it is dropped and counted, or ends the reading",
+        choices=("drop", "refuse"),
+    )
     order_seed: int | None = option(
         None, doc="the order of rows; by default derived from run.seed", minimum=0
     )

@@ -49,6 +49,7 @@ KIT = f"codex conformance kit {__version__}, plugin API {'.'.join(map(str, CODEX
 CAPABILITIES: dict[str, frozenset[str]] = {
     **dict.fromkeys(KINDS, frozenset()),
     "tokenizers": frozenset({"lossless", "offsets"}),
+    "trainers": frozenset({"finetune", "lora"}),
     "models": models.CAPABILITIES,
     "writers": frozenset({"durable", "scalars"}),
     "safety_policies": frozenset({"block", "redact", "stream"}),
