@@ -6,7 +6,15 @@ import numpy as np
 import pytest
 
 from codex_core.contracts import PackedRows
-from codex_core.data.packing import ShuffledRows, TokenColumns, count_supervised, gather, plan_rows
+from codex_core.data.gathering import Gatherer
+from codex_core.data.packing import (
+    ShuffledRows,
+    TokenColumns,
+    count_supervised,
+    gather,
+    plan_rows,
+    windows_of,
+)
 from codex_core.errors import UsageError
 
 LENGTH = 4
@@ -37,7 +45,7 @@ def test_concat_lays_pairs_end_to_end(tokens):
     assert batch.loss_mask.tolist() == [[True] * 4, [True, False, True, True], [True, False, False, False]]
     assert batch.positions.tolist() == [[0, 1, 2, 0], [0, 1, 2, 3], [0, 0, 0, 0]]
     assert batch.document_ids.tolist() == [[0, 0, 0, 1], [0, 0, 0, 0], [0, -1, -1, -1]]
-    assert count_supervised(plan, tokens, block=2).tolist() == [4, 3, 1]
+    assert count_supervised(plan, tokens).tolist() == [4, 3, 1]
 
 
 def test_arrays_have_the_types_of_the_contract(tokens):
@@ -80,3 +88,61 @@ def test_unknown_packing_is_refused(tokens):
 
     assert caught.value.code == "DAT-009"
     assert "concat" in str(caught.value)
+
+
+def one_by_one(rows, plan, tokens):
+    """The batch of these rows, built pair by pair."""
+    batch = {
+        name: np.zeros((len(rows), plan.seq_len), dtype=np.int64)
+        for name in ("inputs", "targets", "loss_mask", "positions")
+    }
+    batch["document_ids"] = np.full((len(rows), plan.seq_len), -1, dtype=np.int64)
+    for place, row in enumerate(rows):
+        at = 0
+        for number, piece in enumerate(range(int(plan.first_piece[row]), int(plan.first_piece[row + 1]))):
+            first = int(tokens.offsets[int(plan.document[piece])]) + int(plan.start[piece])
+            for position in range(int(plan.length[piece])):
+                batch["inputs"][place, at] = tokens.ids[first + position]
+                batch["targets"][place, at] = tokens.ids[first + position + 1]
+                batch["loss_mask"][place, at] = tokens.loss_mask[first + position + 1]
+                batch["positions"][place, at] = position
+                batch["document_ids"][place, at] = number
+                at += 1
+    return batch
+
+
+@pytest.mark.parametrize("mean", [3, 20, 200])
+@pytest.mark.parametrize("num_shards", [1, 3])
+def test_rows_are_equal_however_they_are_gathered(mean, num_shards):
+    """Short and long documents, one shard or several: each row is what its pieces say, pair by pair."""
+    random = np.random.default_rng(mean)
+    documents = [
+        random.integers(0, 500, 2 + int(length)).tolist() for length in random.exponential(mean, size=40)
+    ]
+    whole = columns(*documents, unsupervised=7)
+    cuts = np.linspace(0, len(documents), num_shards + 1).astype(int).tolist()
+    shards = [columns(*documents[a:b], unsupervised=7) for a, b in zip(cuts[:-1], cuts[1:], strict=True)]
+    plan = plan_rows(whole.offsets, seq_len=16, packing="concat")
+    rows = np.arange(plan.num_rows)[::-1]
+    expected = one_by_one(rows, plan, whole)
+    batch = Gatherer(plan, shards).gather(rows)
+
+    for name, values in expected.items():
+        assert np.array_equal(getattr(batch, name), values), name
+    supervised = expected["loss_mask"].sum(axis=1)
+    assert count_supervised(plan, shards)[rows].tolist() == supervised.tolist()
+
+
+def test_windows_of_documents_do_not_show(tokens, monkeypatch):
+    """Planning two documents at a time gives the rows of planning all at once."""
+    whole = plan_rows(tokens.offsets, seq_len=2, packing="concat")
+    monkeypatch.setattr("codex_core.data.packing.WINDOW_DOCUMENTS", 2)
+    cut = plan_rows(tokens.offsets, seq_len=2, packing="concat")
+
+    for name in ("first_piece", "document", "start", "length"):
+        assert getattr(cut, name).tolist() == getattr(whole, name).tolist()
+
+
+def test_windows_cross_shards(tokens):
+    """Windows hold the same numbers of documents whatever shards they lie in."""
+    assert [window.tolist() for window in windows_of([tokens, tokens])] == [[3, 1, 5, 3, 1, 5]]

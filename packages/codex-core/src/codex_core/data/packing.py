@@ -3,127 +3,171 @@
 Decisions: a document of n ids gives n - 1 pairs (input, target). `concat` lays the pairs of all documents end to
 end and cuts every `seq_len`: every pair is in exactly one row, and only the last row is padded. A row is a list of
 pieces (document, first pair, number of pairs); positions restart in each piece, and a token sees its piece only.
-Gathering knows nothing of how the pieces were planned.
+Gathering knows nothing of how the pieces were planned. A packing takes windows of documents and gives blocks of
+whole rows, so that memory does not grow with the corpus.
 
-Shapes: D documents, P pieces, R rows, L sequence length, N gathered pairs.
+Shapes: D documents, P pieces, R rows, L sequence length.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
+from typing import Protocol
 
 import attrs
 import numpy as np
 from numpy.typing import NDArray
 
 from codex_core.contracts import RowBatch
-from codex_core.data.order import rows_at
+from codex_core.data.gathering import (
+    Gatherer,
+    Integers,
+    RowPlan,
+    TokenColumns,
+    count_supervised,
+    shards_of,
+)
+from codex_core.data.order import permute
 from codex_core.errors import UsageError
 
-PACKINGS = ("concat",)
+__all__ = [
+    "PACKINGS",
+    "Packing",
+    "RowPlan",
+    "ShuffledRows",
+    "TokenColumns",
+    "count_supervised",
+    "gather",
+    "packing_of",
+    "plan_rows",
+    "windows_of",
+]
 
-Integers = NDArray[np.integer]
+#: Documents that a packing sees at once.
+WINDOW_DOCUMENTS = 8192
 
-
-@attrs.frozen(kw_only=True, eq=False)
-class RowPlan:
-    """Which pairs make up which row: `first_piece` (R + 1) and the columns of the pieces (P)."""
-
-    seq_len: int
-    first_piece: Integers
-    document: Integers
-    start: Integers
-    length: Integers
-
-    @property
-    def num_rows(self) -> int:
-        """How many rows there are."""
-        return len(self.first_piece) - 1
-
-
-@attrs.frozen(kw_only=True, eq=False)
-class TokenColumns:
-    """The ids of documents back to back, whether each is supervised as a target, and `offsets` (D + 1)."""
-
-    ids: Integers
-    loss_mask: NDArray[np.uint8]
-    offsets: Integers
+#: Places of an epoch that are permuted at once and kept.
+_BLOCK_PLACES = 4096
 
 
-def plan_rows(offsets: Integers, *, seq_len: int, packing: str) -> RowPlan:
-    """Plan the rows of documents that lie at `offsets` (D + 1); each document has at least two ids."""
-    if packing not in PACKINGS:
+class Packing(Protocol):
+    """Plans rows."""
+
+    def __call__(self, windows: Iterable[NDArray[np.int64]], *, seq_len: int) -> Iterator[RowPlan]:
+        """Blocks of whole rows of the documents whose numbers of pairs come in windows.
+
+        Documents are numbered from 0 over all windows; `first_piece` of each block starts at 0.
+        """
+
+
+def concat(windows: Iterable[NDArray[np.int64]], *, seq_len: int) -> Iterator[RowPlan]:
+    """All pairs end to end, cut every `seq_len`."""
+    # The pieces of the row that is not full yet: document, start, length.
+    held = np.empty((3, 0), dtype=np.int64)
+    first_document = 0
+    for num_pairs in windows:
+        filled = int(held[2].sum())
+        first_pair = filled + np.concatenate(
+            ([0], np.cumsum(num_pairs))
+        )  # (D + 1), from the open row's start
+        row_starts = np.arange(seq_len, first_pair[-1], seq_len, dtype=np.int64)
+        cuts = np.union1d(row_starts, first_pair)  # pieces end where a row or a document ends
+        starts = cuts[:-1]
+        document = np.searchsorted(first_pair, starts, side="right") - 1
+        pieces = np.stack([document + first_document, starts - first_pair[document], np.diff(cuts)])
+        pieces = np.concatenate((held, pieces), axis=1)
+        num_rows = int(first_pair[-1]) // seq_len
+        begins = np.cumsum(pieces[2]) - pieces[2]
+        first_piece = np.searchsorted(begins, seq_len * np.arange(num_rows + 1))
+        first_document += len(num_pairs)
+        if num_rows:
+            yield _block(pieces[:, : first_piece[-1]], first_piece, seq_len=seq_len)
+        held = pieces[:, first_piece[-1] :]
+    if held.shape[1]:
+        yield _block(held, np.array([0, held.shape[1]]), seq_len=seq_len)
+
+
+def _block(pieces: NDArray[np.int64], first_piece: Integers, *, seq_len: int) -> RowPlan:
+    document, start, length = pieces
+    return RowPlan(seq_len=seq_len, first_piece=first_piece, document=document, start=start, length=length)
+
+
+PACKINGS: Mapping[str, Packing] = MappingProxyType({"concat": concat})
+
+
+def packing_of(name: str) -> Packing:
+    """The packing of this name; raises `UsageError` when there is none."""
+    if name not in PACKINGS:
         raise UsageError(
             code="DAT-009",
-            what=f"packing {packing!r} does not exist",
+            what=f"packing {name!r} does not exist",
             where="data.packing",
             why=f"known: {', '.join(PACKINGS)}",
             fix="data.packing=concat",
         )
-    first_pair = np.asarray(offsets, dtype=np.int64) - np.arange(len(offsets))  # (D + 1)
-    num_pairs = int(first_pair[-1])
-    row_starts = np.arange(0, num_pairs, seq_len, dtype=np.int64)
-    cuts = np.union1d(row_starts, first_pair)  # (P + 1): pieces end where a row or a document ends
-    starts, lengths = cuts[:-1], np.diff(cuts)
-    document = np.searchsorted(first_pair, starts, side="right") - 1
+    return PACKINGS[name]
+
+
+def windows_of(shards: Sequence[TokenColumns]) -> Iterator[NDArray[np.int64]]:
+    """The numbers of pairs of all documents, `WINDOW_DOCUMENTS` at a time."""
+    held = np.empty(0, dtype=np.int64)
+    for shard in shards:
+        for first in range(0, shard.num_documents, WINDOW_DOCUMENTS):
+            offsets = np.asarray(shard.offsets[first : first + WINDOW_DOCUMENTS + 1]).astype(np.int64)
+            held = np.concatenate((held, np.diff(offsets) - 1))
+            while len(held) >= WINDOW_DOCUMENTS:
+                yield held[:WINDOW_DOCUMENTS]
+                held = held[WINDOW_DOCUMENTS:]
+    if len(held):
+        yield held
+
+
+def plan_rows(offsets: Integers, *, seq_len: int, packing: str) -> RowPlan:
+    """Plan all rows of documents that lie at `offsets` (D + 1); each document has at least two ids."""
+    signed: NDArray[np.int64] = np.asarray(offsets, dtype=np.int64)
+    num_pairs = signed[1:] - signed[:-1] - 1
+    windows = (
+        num_pairs[first : first + WINDOW_DOCUMENTS] for first in range(0, len(num_pairs), WINDOW_DOCUMENTS)
+    )
+    blocks = list(packing_of(packing)(windows, seq_len=seq_len))
+    before = np.cumsum([0, *(len(block.document) for block in blocks)])
+    none = np.empty(0, dtype=np.int64)
     return RowPlan(
         seq_len=seq_len,
-        first_piece=np.append(np.searchsorted(starts, row_starts), len(starts)),
-        document=document,
-        start=starts - first_pair[document],
-        length=lengths,
+        first_piece=np.concatenate(
+            [
+                *(block.first_piece[:-1] + base for block, base in zip(blocks, before, strict=False)),
+                before[-1:],
+            ]
+        ),
+        document=np.concatenate([none, *(block.document for block in blocks)]),
+        start=np.concatenate([none, *(block.start for block in blocks)]),
+        length=np.concatenate([none, *(block.length for block in blocks)]),
     )
 
 
 def gather(rows: NDArray[np.int64], plan: RowPlan, tokens: TokenColumns) -> RowBatch:
-    """The batch of these rows, all arrays (R, L)."""
-    first = np.asarray(plan.first_piece[rows], dtype=np.int64)
-    num_pieces = np.asarray(plan.first_piece[rows + 1], dtype=np.int64) - first
-    piece = np.repeat(first, num_pieces) + _count_within(num_pieces)
-    length = np.asarray(plan.length[piece], dtype=np.int64)
-    document = np.asarray(plan.document[piece], dtype=np.int64)
-    token_start = np.asarray(tokens.offsets[document], dtype=np.int64) + np.asarray(
-        plan.start[piece], np.int64
-    )
-
-    # Per gathered pair (N): its token, its position in the piece, the piece's number in the row, its place.
-    position = _count_within(length)
-    token = np.repeat(token_start, length) + position
-    pairs_per_row = _sums(length, num_pieces)
-    row = np.repeat(np.arange(len(rows)), pairs_per_row)
-    place = row * plan.seq_len + _count_within(pairs_per_row)
-
-    def spread(values: NDArray[Any], fill: int, dtype: type) -> NDArray[Any]:
-        batch: NDArray[Any] = np.full(len(rows) * plan.seq_len, fill, dtype=dtype)
-        batch[place] = values
-        return batch.reshape(len(rows), plan.seq_len)
-
-    return RowBatch(
-        inputs=spread(tokens.ids[token], 0, np.int64),
-        targets=spread(tokens.ids[token + 1], 0, np.int64),
-        loss_mask=spread(tokens.loss_mask[token + 1], 0, np.bool_),
-        positions=spread(position, 0, np.int64),
-        document_ids=spread(np.repeat(_count_within(num_pieces), length), -1, np.int64),
-    )
+    """The batch of these rows of one shard, all arrays (R, L)."""
+    return Gatherer(plan, (tokens,)).gather(rows)
 
 
-def count_supervised(plan: RowPlan, tokens: TokenColumns, *, block: int = 4096) -> NDArray[np.uint32]:
-    """Supervised targets per row (R), a block of rows at a time."""
-    counts = np.zeros(plan.num_rows, dtype=np.uint32)
-    for start in range(0, plan.num_rows, block):
-        rows = np.arange(start, min(start + block, plan.num_rows))
-        counts[rows] = gather(rows, plan, tokens).loss_mask.sum(axis=1)
-    return counts
-
-
-@attrs.frozen(kw_only=True, eq=False)
 class ShuffledRows:
     """The packed rows of a split in the order of a seed (`contracts.PackedRows`)."""
 
-    plan: RowPlan
-    tokens: TokenColumns
-    supervised: Integers
-    seed: int
+    def __init__(
+        self,
+        *,
+        plan: RowPlan,
+        tokens: TokenColumns | Sequence[TokenColumns],
+        supervised: Integers,
+        seed: int,
+    ) -> None:
+        self.plan = plan
+        self.supervised = supervised
+        self.seed = seed
+        self._gatherer = Gatherer(plan, shards_of(tokens))
+        self._block = _Block()
 
     @property
     def num_rows(self) -> int:
@@ -137,24 +181,36 @@ class ShuffledRows:
 
     def rows(self, start: int, count: int) -> RowBatch:
         """The rows at global positions [start, start + count)."""
-        return gather(self._rows_at(start, count), self.plan, self.tokens)
+        return self._gatherer.gather(self._rows_at(start, count))
 
     def num_supervised(self, start: int, count: int) -> int:
         """Supervised tokens in these rows."""
         return int(self.supervised[self._rows_at(start, count)].sum())
 
     def _rows_at(self, start: int, count: int) -> NDArray[np.int64]:
-        return rows_at(start, count, num_rows=self.num_rows, seed=self.seed)
+        """The rows at these positions, out of the block that was permuted last wherever it holds them."""
+        parts = []
+        end = start + count
+        while start < end:
+            epoch, place = divmod(start, self.num_rows)
+            block = self._block
+            if not (block.epoch == epoch and block.first <= place < block.first + len(block.rows)):
+                first = place - place % _BLOCK_PLACES
+                places = np.arange(first, min(first + _BLOCK_PLACES, self.num_rows), dtype=np.uint64)
+                rows = permute(places, num_rows=self.num_rows, seed=self.seed, epoch=epoch)
+                block = self._block = _Block(epoch=epoch, first=first, rows=rows)
+            here = block.rows[place - block.first : place - block.first + end - start]
+            parts.append(here)
+            start += len(here)
+        if len(parts) == 1:
+            return parts[0]
+        return np.concatenate(parts) if parts else np.empty(0, dtype=np.int64)
 
 
-def _count_within(lengths: NDArray[np.int64]) -> NDArray[np.int64]:
-    """0, 1, ... within each of several runs: `[2, 3]` gives `[0, 1, 0, 1, 2]`."""
-    ends = np.cumsum(lengths)
-    return np.arange(ends[-1] if len(ends) else 0) - np.repeat(ends - lengths, lengths)
+@attrs.frozen(kw_only=True, eq=False)
+class _Block:
+    """The rows at consecutive places of an epoch."""
 
-
-def _sums(values: NDArray[np.int64], lengths: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Sums of runs of `values` that have these lengths."""
-    ends = np.concatenate(([0], np.cumsum(values)))
-    borders = np.concatenate(([0], np.cumsum(lengths)))
-    return np.diff(ends[borders])
+    epoch: int = -1
+    first: int = 0
+    rows: NDArray[np.int64] = attrs.field(factory=lambda: np.empty(0, dtype=np.int64))

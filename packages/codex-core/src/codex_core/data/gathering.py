@@ -1,0 +1,221 @@
+"""Batches of planned rows out of mapped token shards.
+
+Decisions: most rows of long documents are one stretch of tokens, so a batch is one copy of windows of the mapped ids,
+and only the rows that hold a border are mended, piece by piece; where rows have many pieces, all tokens are gathered
+by index instead. Both ways give the same arrays. Nothing is read ahead and nothing is kept but views.
+
+Shapes: R rows, L sequence length, P pieces, N gathered pairs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import attrs
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import NDArray
+
+from codex_core.contracts import RowBatch
+
+Integers = NDArray[np.integer]
+Signed = NDArray[np.int64]
+
+#: Beyond so many pieces per row, gathering by index is quicker than mending row by row.
+_MOST_PIECES_PER_ROW = 3
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class RowPlan:
+    """Which pairs make up which row: `first_piece` (R + 1) and the columns of the pieces (P)."""
+
+    seq_len: int
+    first_piece: Integers
+    document: Integers
+    start: Integers
+    length: Integers
+
+    @property
+    def num_rows(self) -> int:
+        """How many rows there are."""
+        return len(self.first_piece) - 1
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class TokenColumns:
+    """The ids of documents back to back, whether each is supervised as a target, and `offsets` (D + 1)."""
+
+    ids: Integers
+    loss_mask: NDArray[np.uint8]
+    offsets: Integers
+
+    @property
+    def num_documents(self) -> int:
+        """How many documents there are."""
+        return len(self.offsets) - 1
+
+
+class Gatherer:
+    """Gives the batch of any rows of a plan; `shards` hold the documents in the order of their numbers."""
+
+    def __init__(self, plan: RowPlan, shards: Sequence[TokenColumns]) -> None:
+        self._seq_len = plan.seq_len
+        self._first_piece, self._document = _signed(plan.first_piece), _signed(plan.document)
+        self._start, self._length = _signed(plan.start), _plain(plan.length)
+        self._shards = [
+            TokenColumns(ids=_plain(one.ids), loss_mask=_plain(one.loss_mask), offsets=_signed(one.offsets))
+            for one in shards
+        ]
+        self._first_document = np.cumsum([0, *(one.num_documents for one in shards)])
+        self._places = np.arange(plan.seq_len)
+        only = self._shards[0] if len(self._shards) == 1 else None
+        self._ids: Integers | None
+        self._masks: NDArray[np.uint8] | None
+        if only is not None and len(only.ids) > plan.seq_len:
+            self._ids = sliding_window_view(only.ids, plan.seq_len + 1)
+            self._masks = sliding_window_view(only.loss_mask, plan.seq_len)
+        else:
+            self._ids, self._masks = None, None
+
+    def gather(self, rows: Signed) -> RowBatch:
+        """The batch of these rows, all arrays (R, L)."""
+        first = self._first_piece[rows]
+        num_pieces = self._first_piece[rows + 1] - first
+        if self._ids is not None and 0 < num_pieces.sum() <= _MOST_PIECES_PER_ROW * len(rows):
+            start = self._shards[0].offsets[self._document[first]] + self._start[first]
+            if start.max() < len(self._ids):
+                return self._from_windows(first, num_pieces, start)
+        return self._by_index(first, num_pieces)
+
+    def _from_windows(self, first: Signed, num_pieces: Signed, start: Signed) -> RowBatch:
+        assert self._ids is not None and self._masks is not None
+        shape = len(first), self._seq_len
+        window = self._ids[start]  # (R, L + 1)
+        batch = RowBatch(
+            inputs=window[:, :-1].astype(np.int64),
+            targets=window[:, 1:].astype(np.int64),
+            loss_mask=self._masks[start + 1].view(np.bool_),
+            positions=np.empty(shape, dtype=np.int64),
+            document_ids=np.zeros(shape, dtype=np.int64),
+        )
+        batch.positions[:] = self._places
+        length = self._length[first]
+        for row in np.flatnonzero(length < self._seq_len).tolist():
+            self._mend(batch, row, first=int(first[row]), num_pieces=int(num_pieces[row]))
+        return batch
+
+    def _mend(self, batch: RowBatch, row: int, *, first: int, num_pieces: int) -> None:
+        """Replace what lies behind the first piece of a row: its other pieces, then padding."""
+        only = self._shards[0]
+        at = int(self._length[first])
+        for number in range(1, num_pieces):
+            piece = first + number
+            token = int(only.offsets[self._document[piece]]) + int(self._start[piece])
+            length = int(self._length[piece])
+            end = at + length
+            batch.inputs[row, at:end] = only.ids[token : token + length]
+            batch.targets[row, at:end] = only.ids[token + 1 : token + length + 1]
+            batch.loss_mask[row, at:end] = only.loss_mask[token + 1 : token + length + 1]
+            batch.positions[row, at:end] = self._places[:length]
+            batch.document_ids[row, at:end] = number
+            at = end
+        if at < self._seq_len:
+            for values in (batch.inputs, batch.targets, batch.loss_mask, batch.positions):
+                values[row, at:] = 0
+            batch.document_ids[row, at:] = -1
+
+    def _by_index(self, first: Signed, num_pieces: Signed) -> RowBatch:
+        piece = np.repeat(first, num_pieces) + _count_within(num_pieces)
+        length = self._length[piece].astype(np.int64)
+
+        # Per gathered pair (N): its position in the piece, the piece's number in the row, its place in the batch.
+        position = _count_within(length)
+        pairs_per_row = _sums(length, num_pieces)
+        row = np.repeat(np.arange(len(first)), pairs_per_row)
+        place = row * self._seq_len + _count_within(pairs_per_row)
+        inputs, targets, loss_mask = self._tokens(piece, length, position)
+
+        def spread(values: NDArray[Any], fill: int, dtype: type) -> NDArray[Any]:
+            batch: NDArray[Any] = np.full(len(first) * self._seq_len, fill, dtype=dtype)
+            batch[place] = values
+            return batch.reshape(len(first), self._seq_len)
+
+        return RowBatch(
+            inputs=spread(inputs, 0, np.int64),
+            targets=spread(targets, 0, np.int64),
+            loss_mask=spread(loss_mask, 0, np.bool_),
+            positions=spread(position, 0, np.int64),
+            document_ids=spread(np.repeat(_count_within(num_pieces), length), -1, np.int64),
+        )
+
+    def _tokens(
+        self, piece: Signed, length: Signed, position: Signed
+    ) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+        """Inputs, targets and masks (N) of pieces, shard by shard."""
+        document = self._document[piece]
+        shard_of_piece = np.searchsorted(self._first_document, document, side="right") - 1
+        inputs = np.empty(len(position), dtype=self._shards[0].ids.dtype)
+        targets, loss_mask = np.empty_like(inputs), np.empty(len(position), dtype=np.uint8)
+        for number in np.unique(shard_of_piece).tolist():
+            shard, here = self._shards[number], shard_of_piece == number
+            start = shard.offsets[document[here] - self._first_document[number]] + self._start[piece[here]]
+            pairs = np.repeat(here, length)
+            token = np.repeat(start, length[here]) + position[pairs]
+            inputs[pairs], targets[pairs] = shard.ids[token], shard.ids[token + 1]
+            loss_mask[pairs] = shard.loss_mask[token + 1]
+        return inputs, targets, loss_mask
+
+
+def count_supervised(plan: RowPlan, tokens: TokenColumns | Sequence[TokenColumns]) -> NDArray[np.uint32]:
+    """Supervised targets per row (R)."""
+    shards = shards_of(tokens)
+    first_document = np.cumsum([0, *(one.num_documents for one in shards)])
+    document, first_pair = _signed(plan.document), _signed(plan.start)
+    length = np.asarray(plan.length, dtype=np.int64)
+    of_piece = np.zeros(len(document), dtype=np.int64)
+    for number, shard in enumerate(shards):
+        here = np.flatnonzero((document >= first_document[number]) & (document < first_document[number + 1]))
+        if not len(here):
+            continue
+        start = _signed(shard.offsets)[document[here] - first_document[number]] + first_pair[here] + 1
+        order = np.argsort(start, kind="stable")
+        of_piece[here[order]] = _sums_of_mask(_plain(shard.loss_mask), start[order], length[here[order]])
+    return np.diff(np.concatenate(([0], np.cumsum(of_piece)))[_signed(plan.first_piece)]).astype(np.uint32)
+
+
+def shards_of(tokens: TokenColumns | Sequence[TokenColumns]) -> Sequence[TokenColumns]:
+    """One shard or several, as several."""
+    return (tokens,) if isinstance(tokens, TokenColumns) else tokens
+
+
+def _sums_of_mask(mask: NDArray[np.uint8], start: Signed, length: Signed) -> Signed:
+    """Sums of disjoint stretches in rising order, none of them empty."""
+    borders = np.stack([start, start + length], axis=1).reshape(-1)
+    low = int(borders[0])
+    stretch = mask[low : int(borders[-1])]
+    return np.add.reduceat(stretch, borders[:-1] - low, dtype=np.int64)[::2]
+
+
+def _plain(values: NDArray[Any]) -> NDArray[Any]:
+    """The same memory as a plain array: slicing a `memmap` costs several times as much."""
+    return np.asarray(values).view(np.ndarray)
+
+
+def _signed(values: Integers) -> Signed:
+    """The same numbers as int64, without a copy where they are uint64."""
+    plain = _plain(values)
+    return plain.view(np.int64) if plain.dtype == np.uint64 else plain.astype(np.int64, copy=False)
+
+
+def _count_within(lengths: Signed) -> Signed:
+    """0, 1, ... within each of several runs: `[2, 3]` gives `[0, 1, 0, 1, 2]`."""
+    ends = np.cumsum(lengths)
+    return np.arange(ends[-1] if len(ends) else 0) - np.repeat(ends - lengths, lengths)
+
+
+def _sums(values: Signed, lengths: Signed) -> Signed:
+    """Sums of runs of `values` that have these lengths."""
+    ends = np.concatenate(([0], np.cumsum(values)))
+    borders = np.concatenate(([0], np.cumsum(lengths)))
+    return np.diff(ends[borders])
