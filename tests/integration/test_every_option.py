@@ -136,6 +136,18 @@ IN_OBJECTS = {
     ("codex-models/decoder", "model.layers"): Built({"layers": 1}, "model"),
     ("codex-models/decoder", "model.width"): Built({"width": 8}, "model"),
     ("codex-models/decoder", "model.heads"): Built({"heads": 1}, "model"),
+    ("codex-models/decoder", "model.size"): Built(
+        {"size": "tiny", "layers": 4, "width": 128, "heads": 4}, "model"
+    ),
+    ("codex-models/decoder", "model.kv_heads"): Built({"kv_heads": 1}, "model"),
+    ("codex-models/decoder", "model.width_per_head"): Built({"width_per_head": 4}, "model"),
+    ("codex-models/decoder", "model.positions"): Built(
+        {"positions": "learned"}, "model", {"context_length": 64}
+    ),
+    ("codex-models/decoder", "model.activation"): Built({"activation": "gelu"}, "model"),
+    ("codex-models/decoder", "model.norm"): Built({"norm": "layer"}, "model"),
+    ("codex-models/decoder", "model.biases"): Built({"biases": "qkv"}, "model"),
+    ("codex-models/decoder", "model.qk_norm"): Built({"qk_norm": True}, "model"),
     ("codex-models/decoder", "model.ffn_width"): Built({"ffn_width": 16}, "model"),
     ("codex-models/decoder", "model.context_length"): Built({"context_length": 64}, "context"),
     ("codex-models/decoder", "model.tied_embeddings"): Built({"tied_embeddings": False}, "model"),

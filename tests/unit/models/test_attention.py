@@ -6,7 +6,15 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from codex_models.attention import QUERY_BLOCK, BlockedAttention, RotateHeads, rotary_tables, visibility
+from codex_models.attention import (
+    QUERY_BLOCK,
+    BlockedAttention,
+    RotateHeads,
+    cached_visibility,
+    rotary_tables,
+    rotated,
+    visibility,
+)
 
 
 def _random(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -31,25 +39,40 @@ def test_blocked_attention_equals_reference(length):
     torch.testing.assert_close(qkv.grad, twin.grad, rtol=1e-10, atol=1e-12)
 
 
-def test_rotation_depends_on_distance_only():
+@pytest.mark.parametrize("num_keys", [4, 2, 1])
+def test_rotation_depends_on_distance_only(num_keys):
     """Scores between rotated queries and keys are those of the unrotated pair turned by their distance."""
-    qkv = _random(1, 6, 3, 2, 8)
+    heads = _random(1, 6, 4 + 2 * num_keys, 8)
     positions = torch.arange(6)[None]
-    near = RotateHeads.apply(qkv, *_tables(positions))
-    far = RotateHeads.apply(qkv, *_tables(positions + 40))
+    near = RotateHeads.apply(heads, 4, *_tables(positions))
+    far = RotateHeads.apply(heads, 4, *_tables(positions + 40))
 
     scores = near[0] @ near[1].transpose(2, 3)
     shifted = far[0] @ far[1].transpose(2, 3)
 
     torch.testing.assert_close(scores, shifted, rtol=1e-9, atol=1e-9)
-    assert not torch.allclose(scores, qkv[:, :, 0].transpose(1, 2) @ qkv[:, :, 1].permute(0, 2, 3, 1))
+    plain = RotateHeads.apply(heads, 4, None, None)
+    assert not torch.allclose(scores, plain[0] @ plain[1].transpose(2, 3))
 
 
-def test_rotation_has_right_gradient():
-    """The hand-written backward pass of the rotation agrees with finite differences."""
-    qkv = _random(2, 3, 3, 2, 4).requires_grad_()
-    tables = _tables(torch.tensor([[0, 1, 2], [5, 0, 1]]), head_width=4)
-    assert torch.autograd.gradcheck(lambda x: RotateHeads.apply(x, *tables), (qkv,))
+@pytest.mark.parametrize("num_keys", [2, 1])
+@pytest.mark.parametrize("turned", [True, False])
+def test_rotation_has_right_gradient(num_keys, turned):
+    """The hand-written backward pass agrees with finite differences, also where queries share keys and values."""
+    heads = _random(2, 3, 2 + 2 * num_keys, 4).requires_grad_()
+    tables = _tables(torch.tensor([[0, 1, 2], [5, 0, 1]]), head_width=4) if turned else (None, None)
+    assert torch.autograd.gradcheck(lambda x: RotateHeads.apply(x, 2, *tables), (heads,))
+
+
+def test_shared_keys_and_values_are_repeated_group_by_group():
+    """Queries 0 and 1 see the first key and value, queries 2 and 3 the second; a cache gets each of them once."""
+    heads = _random(2, 5, 4 + 2 * 2, 8)
+    tables = _tables(torch.arange(5).expand(2, 5))
+    repeated, kept = RotateHeads.apply(heads, 4, *tables), rotated(heads, 4, tables)
+
+    assert torch.equal(repeated[1], kept[1].repeat_interleave(2, dim=1))
+    assert torch.equal(repeated[2], kept[2].repeat_interleave(2, dim=1))
+    assert torch.equal(repeated[0], kept[0])
 
 
 def test_visibility_shows_earlier_tokens_of_own_piece():
@@ -57,6 +80,19 @@ def test_visibility_shows_earlier_tokens_of_own_piece():
     mask = visibility(torch.tensor([[0, 0, 1, 1, -1]]), torch.float32)[0, 0]
     visible = [[column for column in range(5) if mask[row, column] == 0] for row in range(5)]
     assert visible == [[0], [0, 1], [2], [2, 3], [4]]
+
+
+def test_visibility_in_a_cache_leaves_padding_out():
+    """New tokens see the places up to their own but for padding at the left; padding sees itself."""
+    mask = cached_visibility(
+        torch.tensor([0, 3]),
+        num_new=2,
+        num_places=5,
+        dtype=torch.float32,
+        num_padding_B=torch.tensor([1, 2]),
+    )
+    visible = [[[s for s in range(5) if row[s] == 0] for row in rows[0]] for rows in mask]
+    assert visible == [[[0], [1]], [[2, 3], [2, 3, 4]]]
 
 
 def _tables(positions: torch.Tensor, *, head_width: int = 8) -> tuple[torch.Tensor, torch.Tensor]:

@@ -1,9 +1,11 @@
 """The decoder-only Transformer, and the two doors through which models enter: `build` and `open`.
 
-Decisions: pre-norm blocks, RMSNorm, rotary positions, SwiGLU, no biases; parameters are fp32 while training,
+Decisions: pre-norm blocks; RMSNorm, rotary positions, SwiGLU and no biases unless the options say otherwise, up to
+what the layouts of Llama, Qwen and GPT-2 need; parameters are fp32 while training,
 whatever the arithmetic (`compute_dtype`); a model is a pure function of its options, vocabulary size and seed.
 
-Shapes: B rows, T tokens, D width, H heads, K width of one head, V vocabulary.
+Shapes: B rows, T tokens, D width, H heads of queries, N heads of queries, keys and values, K width of one head,
+V vocabulary.
 """
 
 from __future__ import annotations
@@ -14,11 +16,12 @@ from functools import partial
 from pathlib import Path
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-from codex_models.attention import RotateHeads, attend, rotary_tables, visibility
+from codex_models.attention import RotateHeads, attend, rotary_tables, rotated, visibility
 from codex_models.cache import LayerCache
-from codex_models.layers import Dropout, Embedding, Linear, NormedLinear, gated_silu, unit_rms
+from codex_models.layers import Dropout, Embedding, Linear, Norm, NormedLinear, gated_silu, unit_rms
 from codex_models.live import TorchLanguageModel
 from codex_models.modules import WriteFile
 from codex_models.options import DecoderOptions
@@ -42,22 +45,46 @@ class Block(nn.Module):
 
     def __init__(self, options: DecoderOptions) -> None:
         super().__init__()
-        width, inner, eps = options.width, options.inner_width, options.norm_eps
-        self.heads = options.heads
-        self.attention_in = NormedLinear(width, 3 * width, eps=eps)
-        self.attention_out = Linear(width, width)
-        self.ffn_in = NormedLinear(width, 2 * inner, eps=eps)
-        self.ffn_out = Linear(inner, width)
+        width, eps, all_biases = options.width, options.norm_eps, options.biases == "all"
+        has_shift = options.norm == "layer"
+        self.options = options
+        self.attention_in = NormedLinear(
+            width, options.attention_rows, eps=eps, has_shift=has_shift, has_bias=options.biases != "none"
+        )
+        self.query_norm = Norm(options.head_width, eps=eps) if options.qk_norm else None
+        self.key_norm = Norm(options.head_width, eps=eps) if options.qk_norm else None
+        self.attention_out = Linear(options.heads * options.head_width, width, has_bias=all_biases)
+        self.ffn_in = NormedLinear(width, options.ffn_rows, eps=eps, has_shift=has_shift, has_bias=all_biases)
+        self.ffn_out = Linear(options.inner_width, width, has_bias=all_biases)
         self.dropout = Dropout(options.dropout)
 
-    def forward(self, x_BTD: Tensor, rotation: Rotation, mask: Tensor, cache: LayerCache | None) -> Tensor:
+    def forward(
+        self, x_BTD: Tensor, rotation: Rotation | None, mask: Tensor, cache: LayerCache | None
+    ) -> Tensor:
         """(B, T, D) to (B, T, D); `mask` is (B, 1, T, T), or (B, 1, T, S) with a cache of S places."""
-        B, T, D = x_BTD.shape
-        qkv = self.attention_in(x_BTD, x_BTD.dtype).view(B, T, 3, self.heads, D // self.heads)
-        heads_3BHTK = RotateHeads.apply(qkv, *rotation)
-        seen_BTHK = attend(heads_3BHTK, mask) if cache is None else cache.attend(heads_3BHTK, mask)
-        x_BTD = x_BTD + self.dropout(self.attention_out(seen_BTHK.reshape(B, T, D)))
-        return x_BTD + self.dropout(self.ffn_out(gated_silu(self.ffn_in(x_BTD, x_BTD.dtype))))
+        heads_BTNK = self._heads(x_BTD)
+        if cache is None:
+            cos, sin = rotation or (None, None)
+            seen_BTHK = attend(RotateHeads.apply(heads_BTNK, self.options.heads, cos, sin), mask)
+        else:
+            seen_BTHK = cache.attend(*rotated(heads_BTNK, self.options.heads, rotation), mask)
+        x_BTD = x_BTD + self.dropout(self.attention_out(seen_BTHK.flatten(2)))
+        return x_BTD + self.dropout(self.ffn_out(self._activated(self.ffn_in(x_BTD, x_BTD.dtype))))
+
+    def _heads(self, x_BTD: Tensor) -> Tensor:
+        """Queries, keys and values of all heads, (B, T, N, K)."""
+        heads_BTNK = self.attention_in(x_BTD, x_BTD.dtype).unflatten(2, (-1, self.options.head_width))
+        if self.query_norm is None or self.key_norm is None:
+            return heads_BTNK
+        sizes = [self.options.heads, self.options.num_kv_heads, self.options.num_kv_heads]
+        q, k, v = heads_BTNK.split(sizes, dim=2)
+        return torch.cat([self.query_norm(q), self.key_norm(k), v], dim=2)
+
+    def _activated(self, inner: Tensor) -> Tensor:
+        """What enters the last matrix of the feed-forward layer."""
+        if self.options.is_gated:
+            return gated_silu(inner)
+        return F.gelu(inner, approximate="tanh" if self.options.activation == "gelu_tanh" else "none")
 
 
 class Decoder(nn.Module):
@@ -75,9 +102,11 @@ class Decoder(nn.Module):
         self.compute_dtype = torch.get_default_dtype()
         self.checkpoint_blocks = False
         self.embedding = Embedding(vocab_size, options.width)
+        self.places = _places(options)
         self.dropout = Dropout(options.dropout)
         self.blocks = nn.ModuleList(Block(options) for _ in range(options.layers))
         self.norm_gain = nn.Parameter(torch.ones(options.width))
+        self.norm_shift = nn.Parameter(torch.zeros(options.width)) if options.norm == "layer" else None
         self.head = Linear(options.width, vocab_size)
         if options.tied_embeddings:
             self.head.weight = self.embedding.weight
@@ -124,13 +153,14 @@ class Decoder(nn.Module):
         `mask` (B, 1, T, S) says which of the S cached places are seen, instead.
         """
         options, dtype = self.options, self.compute_dtype
-        rotation = rotary_tables(
-            positions_BT, head_width=options.head_width, theta=options.rope_theta, dtype=dtype
-        )
+        rotation = None
+        if options.positions == "rope":
+            rotation = rotary_tables(
+                positions_BT, head_width=options.head_width, theta=options.rope_theta, dtype=dtype
+            )
         if mask is None:
             mask = visibility(document_ids_BT, dtype)
-        scale = math.sqrt(options.width) if options.scale_embeddings else 1.0
-        x_BTD = self.dropout((self.embedding(ids_BT) * scale).to(dtype))
+        x_BTD = self._embedded(ids_BT, positions_BT)
         noise = self.dropout.generator if options.dropout else None
         recompute = self.checkpoint_blocks and caches is None and torch.is_grad_enabled()
         for index, block in enumerate(self.blocks):
@@ -138,11 +168,30 @@ class Decoder(nn.Module):
                 block, rotation=rotation, mask=mask, cache=None if caches is None else caches[index]
             )
             x_BTD = recomputed(run, x_BTD, noise=noise) if recompute else run(x_BTD)
-        return unit_rms(x_BTD, options.norm_eps) * self.norm_gain.to(dtype)
+        return self._normed(x_BTD)
+
+    def _embedded(self, ids_BT: Tensor, positions_BT: Tensor) -> Tensor:
+        scale = math.sqrt(self.options.width) if self.options.scale_embeddings else 1.0
+        x_BTD = self.embedding(ids_BT) * scale
+        if self.places is not None:
+            x_BTD = x_BTD + self.places(positions_BT)
+        embedded: Tensor = self.dropout(x_BTD.to(self.compute_dtype))
+        return embedded
+
+    def _normed(self, x_BTD: Tensor) -> Tensor:
+        gain, eps = self.norm_gain.to(x_BTD.dtype), self.options.norm_eps
+        if self.norm_shift is None:
+            return unit_rms(x_BTD, eps) * gain
+        return F.layer_norm(x_BTD, x_BTD.shape[-1:], gain, self.norm_shift.to(x_BTD.dtype), eps)
 
     def hidden_matrices(self) -> dict[str, int]:
         """Names of the matrices inside blocks, and how many matrices each of them holds, stacked by rows."""
-        stacked = {"attention_in.weight": 3, "ffn_in.weight": 2}
+        heads, kv_heads = self.options.heads, self.options.num_kv_heads
+        # Queries of grouped heads are cut into matrices of the size that keys and values have.
+        stacked = {
+            "attention_in.weight": heads // kv_heads + 2,
+            "ffn_in.weight": 2 if self.options.is_gated else 1,
+        }
         names = [name for name, parameter in self.blocks.named_parameters("blocks") if parameter.dim() > 1]
         return {name: stacked.get(name.split(".", 2)[2], 1) for name in names}
 
@@ -167,7 +216,7 @@ class Decoder(nn.Module):
 
     def caches(self, num_rows: int, num_places: int) -> list[LayerCache]:
         """Empty room for the keys and values of `num_rows` rows of up to `num_places` tokens, per block."""
-        shape = (num_rows, self.options.heads, num_places, self.options.head_width)
+        shape = (num_rows, self.options.num_kv_heads, num_places, self.options.head_width)
         weight = self.head.weight
         return [LayerCache(shape, dtype=weight.dtype, device=weight.device) for _ in self.blocks]
 
@@ -185,6 +234,14 @@ class Decoder(nn.Module):
                 module.fold()
         self.to(dtype)
         self.compute_dtype = dtype
+
+
+def _places(options: DecoderOptions) -> Embedding | None:
+    """The table of learned positions, where the options ask for one."""
+    if options.positions != "learned":
+        return None
+    assert options.context_length is not None, "options refuse learned positions without a context length"
+    return Embedding(options.context_length, options.width)
 
 
 def _init_std(name: str, options: DecoderOptions) -> float:

@@ -35,11 +35,17 @@ def decoder_memory(options: DecoderOptions, lock: Lock) -> Memory:
 def _kept_per_token(options: DecoderOptions, seq_len: int) -> int:
     """Numbers kept per token for the backward pass."""
     width, inner = options.width, options.inner_width
-    normed = 2 * width  # input of each of the two normed matrices
-    attention = 3 * width + width + width  # rotated heads, scaled queries, what was seen
+    turned = options.heads * options.head_width
+    # What enters each of the two normed matrices; LayerNorm keeps its input as well.
+    normed = (4 if options.norm == "layer" else 2) * width
+    attention = 3 * turned + turned + turned  # rotated heads (keys and values repeated), scaled queries, seen
+    if options.qk_norm:
+        # Normed queries and keys, the same times their gain, and all heads put together again.
+        attention += 2 * (options.heads + options.num_kv_heads) * options.head_width + options.attention_rows
     probabilities = options.heads * (seq_len + 128) // 2  # causal half, in blocks of 128 queries
-    gated = 2 * inner + inner + inner  # pair, opened gate, product
+    # Gated: the pair, the opened gate, the product; else what enters and what leaves the activation.
+    activated = 4 * inner if options.is_gated else 2 * inner
     residual = (
         2 * width if not options.dropout else 6 * width
     )  # sums, and masks with what they were applied to
-    return options.layers * (normed + attention + probabilities + gated + residual) + 4 * width
+    return options.layers * (normed + attention + probabilities + activated + residual) + 4 * width

@@ -1,7 +1,8 @@
 """The parts of a block whose plain form would pass over memory too often.
 
-Decisions: RMSNorm divides activations by their root mean square, and its gain is multiplied into the matrix that
-follows (the same function, one pass over the activations less in each direction); the gated product of SwiGLU
+Decisions: a norm divides activations by their root mean square (LayerNorm: after taking their mean away), and its
+gain and shift are worked into the matrix that follows (the same function, one pass over the activations less in
+each direction); the gated product of SwiGLU
 writes both gradients into one buffer; weights are cast to the dtype of the activations where they are used, so
 fp32 masters train bf16 arithmetic without copies to keep in step.
 
@@ -79,35 +80,77 @@ class Embedding(nn.Module):
 
 
 class Linear(nn.Module):
-    """`x @ weight.T`, in the dtype of `x`."""
+    """`x @ weight.T`, plus a bias where there is one, in the dtype of `x`."""
 
-    def __init__(self, width_in: int, width_out: int) -> None:
+    def __init__(self, width_in: int, width_out: int, *, has_bias: bool = False) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.empty(width_out, width_in))
+        self.bias = nn.Parameter(torch.zeros(width_out)) if has_bias else None
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., D) to (..., E)."""
-        return F.linear(x, self.weight.to(x.dtype))
+        return F.linear(x, self.weight.to(x.dtype), None if self.bias is None else self.bias.to(x.dtype))
+
+
+class Norm(nn.Module):
+    """RMSNorm, or LayerNorm when it has a shift."""
+
+    def __init__(self, width: int, *, eps: float, has_shift: bool = False) -> None:
+        super().__init__()
+        self.gain = nn.Parameter(torch.ones(width))
+        self.shift = nn.Parameter(torch.zeros(width)) if has_shift else None
+        self.eps = eps
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(..., D) to (..., D), in the dtype of `x`."""
+        if self.shift is None:
+            return unit_rms(x, self.eps) * self.gain.to(x.dtype)
+        return F.layer_norm(x, x.shape[-1:], self.gain.to(x.dtype), self.shift.to(x.dtype), self.eps)
 
 
 class NormedLinear(nn.Module):
-    """RMSNorm followed by a matrix; `fold` merges the two for inference."""
+    """A norm followed by a matrix; `fold` merges the two for inference."""
 
-    def __init__(self, width_in: int, width_out: int, *, eps: float) -> None:
+    def __init__(
+        self,
+        width_in: int,
+        width_out: int,
+        *,
+        eps: float,
+        has_shift: bool = False,
+        has_bias: bool = False,
+    ) -> None:
         super().__init__()
         self.gain = nn.Parameter(torch.ones(width_in))
+        self.shift = nn.Parameter(torch.zeros(width_in)) if has_shift else None
         self.weight = nn.Parameter(torch.empty(width_out, width_in))
+        self.bias = nn.Parameter(torch.zeros(width_out)) if has_bias else None
         self.eps = eps
         self.folded = False
 
     def forward(self, x: Tensor, dtype: torch.dtype) -> Tensor:
         """(..., D) to (..., E) in `dtype`."""
         weight = self.weight if self.folded else self.weight * self.gain
-        return F.linear(unit_rms(x, self.eps, dtype), weight.to(dtype))
+        if self.shift is None:
+            normed = unit_rms(x, self.eps, dtype)
+        else:
+            normed = F.layer_norm(x, x.shape[-1:], eps=self.eps).to(dtype)
+        bias = self._whole_bias()
+        return F.linear(normed, weight.to(dtype), None if bias is None else bias.to(dtype))
+
+    def _whole_bias(self) -> Tensor | None:
+        """The bias, with what the norm's shift adds after the matrix."""
+        if self.shift is None or self.folded:
+            return self.bias
+        shifted = self.weight @ self.shift
+        return shifted if self.bias is None else self.bias + shifted
 
     @torch.no_grad()
     def fold(self) -> None:
-        """Multiply the gain into the matrix for good: the same function with less work per token."""
+        """Work gain and shift into matrix and bias for good: the same function with less work per token."""
+        bias = self._whole_bias()
+        if bias is not None:
+            self.bias = nn.Parameter(bias.detach().clone(), requires_grad=False)
         self.weight.mul_(self.gain)
         self.folded = True
 

@@ -1,6 +1,8 @@
 """Options of the decoder; importing this module loads no torch.
 
-Decision: what can be derived has `None` as default and a property that derives it.
+Decisions: what can be derived has `None` as default and a property that derives it; what a `size` stands for is
+filled in when the options are made, so that plans, locks and checkpoints hold explicit numbers; a number that
+contradicts the size is refused, naming both.
 """
 
 from __future__ import annotations
@@ -8,6 +10,7 @@ from __future__ import annotations
 import attrs
 
 from codex_core.options import option
+from codex_models.sizes import SIZES, Size, Standard
 
 #: Feed-forward widths are rounded up to a multiple of this, which GEMM kernels like.
 _FFN_MULTIPLE = 64
@@ -17,12 +20,26 @@ _FFN_MULTIPLE = 64
 class DecoderOptions:
     """The shape of a decoder-only Transformer."""
 
-    layers: int = option(6, doc="number of blocks", minimum=1)
-    width: int = option(256, doc="width of the residual stream", minimum=2)
-    heads: int = option(4, doc="attention heads; divides width into even parts", minimum=1)
+    size: str | None = option(
+        None,
+        doc="a named shape: fills in layers, width, heads, ffn_width and tied_embeddings",
+        choices=tuple(SIZES),
+    )
+    layers: int = option(Standard(6), doc="number of blocks", minimum=1)
+    width: int = option(Standard(256), doc="width of the residual stream", minimum=2)
+    heads: int = option(Standard(4), doc="attention heads; divides width into even parts", minimum=1)
+    kv_heads: int | None = option(
+        None,
+        doc="heads of keys and values, each shared by several of queries; divides heads; heads by default",
+        minimum=1,
+    )
+    width_per_head: int | None = option(
+        None, doc="width of one attention head, an even number; width / heads by default", minimum=2
+    )
     ffn_width: int | None = option(
         None,
-        doc="width of the gated feed-forward layer; 8/3 of width, rounded up to 64, by default",
+        doc="width of the feed-forward layer; by default 8/3 of width, rounded up to 64, when it is gated, "
+        "else 4 times width",
         minimum=1,
     )
     context_length: int | None = option(
@@ -31,7 +48,27 @@ class DecoderOptions:
         unit="tokens",
         minimum=1,
     )
-    tied_embeddings: bool = option(True, doc="use the embedding matrix as output matrix, too")
+    positions: str = option(
+        "rope",
+        doc="how tokens know their places: rope turns queries and keys, learned adds a vector per place and "
+        "needs context_length",
+        choices=("rope", "learned"),
+    )
+    activation: str = option(
+        "swiglu",
+        doc="the feed-forward layer: swiglu is gated, gelu and gelu_tanh (its approximation) are not",
+        choices=("swiglu", "gelu", "gelu_tanh"),
+    )
+    norm: str = option("rms", doc="what evens out activations", choices=("rms", "layer"))
+    biases: str = option(
+        "none",
+        doc="which matrices inside blocks have a bias: none, those of queries, keys and values, or all",
+        choices=("none", "qkv", "all"),
+    )
+    qk_norm: bool = option(False, doc="normalise queries and keys of each head")
+    tied_embeddings: bool | None = option(
+        None, doc="use the embedding matrix as output matrix, too; true by default, or as size says"
+    )
     scale_embeddings: bool = option(
         True,
         doc="multiply embeddings by the square root of width, so that they enter blocks with a size near one",
@@ -39,31 +76,81 @@ class DecoderOptions:
     dropout: float = option(
         0.0, doc="dropout on embeddings and on what blocks add, in 256ths", minimum=0.0, maximum=0.9
     )
-    rope_theta: float = option(10000.0, doc="base of the rotary frequencies", minimum=1.0)
-    norm_eps: float = option(1e-5, doc="added to the mean square in RMSNorm", minimum=0.0)
+    rope_theta: float = option(
+        10000.0, doc="base of the rotary frequencies", minimum=1.0, only_with=("positions", ("rope",))
+    )
+    norm_eps: float = option(1e-5, doc="added to the mean square or variance in norms", minimum=0.0)
 
     def __attrs_post_init__(self) -> None:
-        if self.width % self.heads or (self.width // self.heads) % 2:
+        self._fill_in()
+        if self.width_per_head is None and (self.width % self.heads or (self.width // self.heads) % 2):
             raise ValueError(
                 f"heads must divide width into even parts; got width {self.width} and heads {self.heads}"
             )
+        if self.head_width % 2:
+            raise ValueError(f"width_per_head must be even; got {self.width_per_head}")
+        if self.heads % self.num_kv_heads:
+            raise ValueError(f"kv_heads must divide heads; got {self.kv_heads} and {self.heads}")
+        if self.positions == "learned" and self.context_length is None:
+            raise ValueError("positions: learned needs context_length, the number of places to learn")
+
+    def _fill_in(self) -> None:
+        """Put numbers where none were written: those of the size, else the defaults."""
+        size = SIZES[self.size] if self.size is not None else None
+        clashes = []
+        for name in Size._fields:
+            value = getattr(self, name)
+            is_written = value is not None and not isinstance(value, Standard)
+            if size is not None and is_written and value != getattr(size, name):
+                clashes.append(f"{name}={value} (the size has {getattr(size, name)})")
+            elif not is_written and size is not None:
+                object.__setattr__(self, name, getattr(size, name))
+            elif isinstance(value, Standard):
+                object.__setattr__(self, name, int(value))
+        if self.tied_embeddings is None:
+            object.__setattr__(self, "tied_embeddings", True)
+        if clashes:
+            raise ValueError(f"size={self.size} contradicts {', '.join(clashes)}")
 
     @property
     def head_width(self) -> int:
-        """Width of one attention head."""
-        return self.width // self.heads
+        """Width of one attention head, given or derived."""
+        return self.width_per_head or self.width // self.heads
+
+    @property
+    def num_kv_heads(self) -> int:
+        """Heads of keys and values, given or derived."""
+        return self.kv_heads or self.heads
+
+    @property
+    def is_gated(self) -> bool:
+        """Whether the feed-forward layer multiplies two projections."""
+        return self.activation == "swiglu"
 
     @property
     def inner_width(self) -> int:
         """Width of the feed-forward layer, given or derived."""
         if self.ffn_width is not None:
             return self.ffn_width
+        if not self.is_gated:
+            return 4 * self.width
         return -(-8 * self.width // (3 * _FFN_MULTIPLE)) * _FFN_MULTIPLE
+
+    @property
+    def attention_rows(self) -> int:
+        """Rows of the matrix that gives queries, keys and values of all heads, stacked in this order."""
+        return (self.heads + 2 * self.num_kv_heads) * self.head_width
+
+    @property
+    def ffn_rows(self) -> int:
+        """Rows of the matrix that enters the feed-forward layer: gate and up stacked, or one."""
+        return (2 if self.is_gated else 1) * self.inner_width
 
     @property
     def num_hidden_parameters(self) -> int:
         """Number of entries of the matrices inside blocks."""
-        return self.layers * (4 * self.width**2 + 3 * self.width * self.inner_width)
+        attention = self.attention_rows + self.heads * self.head_width
+        return self.layers * self.width * (attention + self.ffn_rows + self.inner_width)
 
     def num_parameters(self, vocab_size: int) -> int:
         """Number of parameters; tied matrices count once.
@@ -71,6 +158,11 @@ class DecoderOptions:
         >>> DecoderOptions(layers=1, width=4, heads=1, ffn_width=8).num_parameters(10)
         212
         """
-        gains = (2 * self.layers + 1) * self.width
-        embeddings = vocab_size * self.width * (1 if self.tied_embeddings else 2)
-        return self.num_hidden_parameters + gains + embeddings
+        norms = (2 * self.layers + 1) * self.width * (2 if self.norm == "layer" else 1)
+        norms += 2 * self.layers * self.head_width if self.qk_norm else 0
+        biases = self.attention_rows if self.biases != "none" else 0
+        biases += 2 * self.width + self.ffn_rows if self.biases == "all" else 0
+        tables = vocab_size * self.width * (1 if self.tied_embeddings else 2)
+        if self.positions == "learned":
+            tables += (self.context_length or 0) * self.width
+        return self.num_hidden_parameters + norms + self.layers * biases + tables

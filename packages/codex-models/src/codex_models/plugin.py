@@ -14,7 +14,7 @@ def codex_models() -> list[Component]:
             "decoder",
             target="codex_models.decoder:Decoder",
             options="codex_models.options:DecoderOptions",
-            summary="Decoder-only Transformer: RoPE, RMSNorm, SwiGLU, document masks, KV cache",
+            summary="Decoder-only Transformer in the layouts of Llama, Qwen and GPT-2; document masks, KV cache",
             requires=("torch",),
             capabilities=("loglikelihood", "generate"),
             runtime="torch",
