@@ -23,6 +23,7 @@ from codex_core.records import (
     GenerationSettings,
     Match,
     MetricValue,
+    Part,
     Record,
     ScoredText,
     TokenBatch,
@@ -105,6 +106,28 @@ class Dataset(Protocol):
 
     def records(self) -> Iterator[Record]:
         """All rows, strictly: the first unreadable row raises `InputError` with file and line."""
+
+
+@runtime_checkable
+class PartedDataset(Protocol):
+    """What a dataset may offer beyond `Dataset`: rows in parts, so that several processes can share the reading."""
+
+    def parts(self, part_bytes: int) -> Sequence[Part]:
+        """All rows as parts of about `part_bytes`, in reading order: `read` over all of them equals `records`.
+
+        Options, input bytes and `part_bytes` decide alone.
+        """
+
+    def read(self, part: Part) -> Iterator[Record]:
+        """The rows of one part, with the numbers that they have in the whole."""
+
+
+@runtime_checkable
+class SkippingDataset(Protocol):
+    """What a dataset offers that can leave out unreadable rows: an account of them."""
+
+    def skipped(self) -> Mapping[str, int]:
+        """Rows skipped by reason in the latest iteration, complete when it has ended."""
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -257,8 +280,15 @@ class SavedState:
     state: Mapping[str, Json]
 
 
+WriteFile = Callable[[Path], "str | None"]
+"""Writes one file at a path. It may return the digest of what it wrote (`blake3:<hex>`), which the shell proves."""
+
+
 class Checkpoints(Protocol):
     """The checkpoint shell as trainers see it; commit, digests, pointers and pruning are its business."""
+
+    asynchronous: bool
+    """Whether it would write beside the training what is handed over as `detached`."""
 
     def resume(self) -> SavedState | None:
         """Where to continue, verified; None when the run starts at step 0."""
@@ -273,11 +303,20 @@ class Checkpoints(Protocol):
         position: int,
         tokens: int,
         state: Mapping[str, Json],
-        files: Mapping[str, Callable[[Path], None]],
+        files: Mapping[str, WriteFile],
+        detached: bool = False,
     ) -> None:
         """Commit a checkpoint. `files` maps relative names to functions that write the file at the given path.
 
-        Names under `model/` are what `ModelClass.open` reads; other names are the trainer's own.
+        Names under `model/` are what `ModelClass.open` reads; other names are the trainer's own. `detached` promises
+        that the functions and `state` read nothing that the training changes: they may then be called after this
+        call has returned. A failure of such a save is raised by the next call of `is_due`, `save` or `finish`.
+        """
+
+    def finish(self) -> None:
+        """Wait until nothing is being written; raises what the save in flight failed with.
+
+        Trainers need not call it at the end of `fit`; one that reuses the memory of its copies calls it first.
         """
 
 

@@ -43,6 +43,20 @@ def plain_text(text: str, *, id: str, source: tuple[str, int], group: str | None
 
 
 @attrs.frozen(kw_only=True)
+class Part:
+    """A stretch of a dataset's rows that can be read alone, by any process; plain values, so JSON can hold it.
+
+    `start` and `end` are bytes of `file` (relative, as in `Record.source`), borders of rows; `row` is the number of
+    the first row in it. The parts of a file lie end to end.
+    """
+
+    file: str
+    start: int
+    end: int
+    row: int = 1
+
+
+@attrs.frozen(kw_only=True)
 class Encoded:
     """A rendered record: the one form that training, generation and evaluation share.
 

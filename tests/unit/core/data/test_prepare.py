@@ -38,7 +38,12 @@ def test_every_row_is_accounted_for(tmp_path, rows):
     texts = stored_texts(prepared)
 
     assert isinstance(prepared, PreparedData)
-    assert prepared.manifest["rows"] == {"read": 68, "kept": 60, "dropped": {"duplicate": 7, "empty": 1}}
+    assert prepared.manifest["rows"] == {
+        "read": 68,
+        "kept": 60,
+        "dropped": {"duplicate": 7, "empty": 1},
+        "skipped": {},
+    }
     assert json.loads((prepared.path / "report.json").read_bytes())["rows"] == prepared.manifest["rows"]
     assert Counter(text for held in texts.values() for text in held) == Counter(
         f"This is text number {number}, äöü." for number in range(60)
@@ -378,7 +383,12 @@ def test_rows_without_supervision_are_dropped_and_counted(tmp_path):
     """A conversation of which nothing is to be learned is dropped under its own reason."""
     prepared = run(tmp_path, make_plan(("turns", {"fault": "unlearned"}), split=[1, 0, 0]))
 
-    assert prepared.manifest["rows"] == {"read": 12, "kept": 11, "dropped": {"unsupervised": 1}}
+    assert prepared.manifest["rows"] == {
+        "read": 12,
+        "kept": 11,
+        "dropped": {"unsupervised": 1},
+        "skipped": {},
+    }
 
 
 @pytest.mark.parametrize(("fault", "code"), [("changing", "DAT-010"), ("surrogate", "DAT-003")])

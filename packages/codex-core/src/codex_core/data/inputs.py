@@ -1,8 +1,7 @@
 """Finding, opening and naming the files that a dataset reads.
 
 Decisions: folders are searched in sorted order of relative names; stored names are relative, with `/`; messages
-show the path as the user can open it. A file is UTF-8, a byte-order mark at its start is dropped, and a line ends
-at byte 0x0A only, so U+2028 and its like stay inside.
+show the path as the user can open it.
 """
 
 from __future__ import annotations
@@ -56,30 +55,6 @@ def find_files(path: str, *, glob: str) -> list[InputFile]:
             fix="name a file, or set `glob` to match the files of the folder",
         )
     return files
-
-
-def read_text(file: InputFile) -> str:
-    """The whole file as text; raises `InputError` with the line of the first byte that is not UTF-8."""
-    try:
-        data = file.path.read_bytes()
-    except OSError as error:
-        raise unreadable(file.path, error) from error
-    return decode(data.removeprefix(BYTE_ORDER_MARK), file=file, first_line=1)
-
-
-def decode(data: bytes, *, file: InputFile, first_line: int) -> str:
-    """Bytes that start at `first_line` of `file`, as text, strictly."""
-    try:
-        return data.decode("utf-8")
-    except UnicodeDecodeError as error:
-        line = first_line + data.count(b"\n", 0, error.start)
-        raise InputError(
-            code="DAT-003",
-            what="expected UTF-8, found other bytes",
-            where=file.at(line),
-            why=f"byte 0x{data[error.start]:02x}: {error.reason}",
-            fix="convert the file to UTF-8 first",
-        ) from None
 
 
 def unreadable(path: Path, error: Exception) -> InputError:

@@ -2,22 +2,24 @@
 
 Decisions: a document is dropped for exactly one reason, in this order: `empty` (nothing but white space),
 `duplicate` (the same turns were read before), `blocked` (the policy), `empty` or `duplicate` again after
-redaction, `unsupervised` (no turn is to be learned). Read = kept + dropped, always. The corpus digest runs over
-each kept turn's UTF-8 length (8 bytes, big-endian) and bytes in the order read, so two machines can tell that they
-read the same.
+redaction, `unsupervised` (no turn is to be learned; refused instead where the plan says so). A row that a dataset
+could not read and was told to pass over is skipped. Read = kept + dropped + skipped, always. The corpus digest runs
+over each kept turn's UTF-8 length (8 bytes, big-endian) and bytes in the order read, so two machines can tell that
+they read the same.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import attrs
 
 from codex_core.canonical import canonical_json, digest_of
 from codex_core.contracts import Emit, SafetyPolicy
+from codex_core.data.parts import skipped_of
 from codex_core.data.sources import Source, checked_records
 from codex_core.data.splits import Splitter
 from codex_core.errors import InputError
@@ -47,6 +49,7 @@ class TextsPlan:
     policy: Policy | None
     splitter: Splitter
     dedup: str
+    unsupervised: str = "drop"
 
     def identity(self) -> dict[str, Any]:
         """Canonical JSON of what decides the stored bytes."""
@@ -58,6 +61,7 @@ class TextsPlan:
             else {"id": self.policy.id, "fingerprint": self.policy.fingerprint},
             "dedup": self.dedup,
             "split": self.splitter.identity(),
+            **({} if self.unsupervised == "drop" else {"unsupervised": self.unsupervised}),
         }
 
     def fingerprint(self) -> str:
@@ -74,6 +78,7 @@ class Intake:
     num_redacted: int = 0
     kept: Counter[str] = attrs.field(factory=Counter)
     dropped: Counter[str] = attrs.field(factory=Counter)
+    skipped: Counter[str] = attrs.field(factory=Counter)
     rules: Counter[str] = attrs.field(factory=Counter)
     corpus: Any = attrs.field(factory=hashlib.sha256)
     _seen: set[bytes] = attrs.field(factory=set)
@@ -89,8 +94,15 @@ class Intake:
                 yield number, *admitted
             if self.num_read % _PROGRESS_ROWS == 0:
                 on_event(ProgressMade(phase="read", done=self.num_read, detail=source.id))
+        for source in self.plan.sources:
+            self.add_skipped(skipped_of(source.dataset))
         self._refuse_empty()
         on_event(ProgressMade(phase="read", done=self.num_read, total=self.num_read))
+
+    def add_skipped(self, skipped: Mapping[str, int]) -> None:
+        """Count rows that a dataset read and skipped, by reason."""
+        self.skipped.update(skipped)
+        self.num_read += sum(skipped.values())
 
     def admit(self, record: Record) -> tuple[str, Record] | None:
         """The split of a record and the form in which it is kept, or None when it was dropped."""
@@ -113,6 +125,7 @@ class Intake:
             if reason := self._known_or_empty(inspected):
                 return reason
         if not any(turn.learn and turn.text for turn in inspected.turns):
+            self._refuse_unsupervised(inspected)
             return "unsupervised"
         split = self._split_of(inspected)
         for turn in inspected.turns:
@@ -155,10 +168,16 @@ class Intake:
         return split if self.plan.dedup == "exact" else self._placed.setdefault(_key(record), split)
 
     def rows(self) -> dict[str, Any]:
-        """The account of all rows: read = kept + dropped."""
+        """The account of all rows: read = kept + dropped + skipped."""
         kept = self.kept.total()
-        assert self.num_read == kept + self.dropped.total(), "rows were lost without a reason"
-        return {"read": self.num_read, "kept": kept, "dropped": dict(sorted(self.dropped.items()))}
+        gone = self.dropped.total() + self.skipped.total()
+        assert self.num_read == kept + gone, "rows were lost without a reason"
+        return {
+            "read": self.num_read,
+            "kept": kept,
+            "dropped": dict(sorted(self.dropped.items())),
+            "skipped": dict(sorted(self.skipped.items())),
+        }
 
     def safety(self) -> dict[str, Any]:
         """What the policy did: rows blocked and redacted, matches by rule."""
@@ -172,10 +191,21 @@ class Intake:
             "matches": dict(sorted(self.rules.items())),
         }
 
+    def _refuse_unsupervised(self, record: Record) -> None:
+        if self.plan.unsupervised == "refuse":
+            raise InputError(
+                code="DAT-026",
+                what="nothing of this row is to be learned",
+                where=f"{record.source[0]}:{record.source[1]}",
+                why="no turn of it is both learned and longer than nothing",
+                fix="repair the row, or drop such rows with data.unsupervised=drop",
+            )
+
     def _refuse_empty(self) -> None:
         where = ", ".join(f"data.sources[{i}] ({source.id})" for i, source in enumerate(self.plan.sources))
         if self.kept.total() == 0:
-            dropped = ", ".join(f"{count} {reason}" for reason, count in sorted(self.dropped.items()))
+            gone = sorted((self.dropped + self.skipped).items())
+            dropped = ", ".join(f"{count} {reason}" for reason, count in gone)
             raise InputError(
                 code="DAT-002",
                 what="the dataset is empty",

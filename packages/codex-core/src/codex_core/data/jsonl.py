@@ -1,129 +1,156 @@
 """The dataset `jsonl`: one JSON object per line, read strictly.
 
-Decisions: a line ends at byte 0x0A only; the last line may lack it; an empty line is a mistake. Refused with file,
-line and field: bytes that are not UTF-8, broken JSON, NaN, infinities and numbers beyond a double, a key that
-occurs twice, nesting beyond what both parsers take, a line beyond the limit, a missing field, a field that is not
-text, a lone surrogate. orjson parses first (strict on numbers, surrogates and UTF-8), the standard library then
-looks for repeated keys, which orjson does not report.
+Decisions: a line ends at byte 0x0A only; the last line may lack it; an empty line is a mistake. orjson parses each
+line once; it refuses NaN, numbers beyond a double, lone surrogates, raw controls and bytes that are no UTF-8, but
+takes the last of repeated keys. Every key is followed by a colon with a quote or white space before it, so a line
+with as many of these as its value has keys repeats none; other lines are scanned (see ADR 013).
 """
 
 from __future__ import annotations
 
-import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
 import orjson
 
-from codex_core.data.inputs import BYTE_ORDER_MARK, InputFile, decode, find_files, unreadable
-from codex_core.data.options import JsonlOptions
-from codex_core.errors import InputError
-from codex_core.records import Record, plain_text
+from codex_core.data.compressed import compression_of
+from codex_core.data.faults import RowFault, type_name
+from codex_core.data.files import FileDataset, row_fields, row_settings
+from codex_core.data.forms import group_in, turns_of
+from codex_core.data.inputs import InputFile
+from codex_core.data.lines import lines, stretches
+from codex_core.records import Part, Record
 
-_TYPES = {dict: "object", list: "array", str: "string", bool: "boolean", type(None): "null"}
+_TOKEN = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[{}\[\]:]', re.DOTALL)
+
+_ENDS_OF_KEYS = (b'":', b" :", b"\t:", b"\r:")
+
+_REPAIR = "repair the line: every line of the file is one complete JSON object"
 
 
-class JsonlDataset:
+class JsonlDataset(FileDataset):
     """Rows of JSON Lines files as records; see `JsonlOptions`."""
 
-    def __init__(self, options: JsonlOptions) -> None:
-        self.options = options
+    reader = "jsonl/1"
 
-    def identity(self) -> dict[str, Any]:
-        """Reader, fields and the digest of each file."""
-        return {
-            "reader": "jsonl/1",
-            "field": self.options.field,
-            "group": self.options.group,
-            "files": [file.identity() for file in self._files()],
-        }
+    def settings(self) -> dict[str, Any]:
+        """Form, fields and group."""
+        return row_settings(self.options)
 
-    def records(self) -> Iterator[Record]:
-        """The rows of all files; the row number is the physical line."""
-        for file in self._files():
-            for line, data in lines(file, limit=self.options.max_line_bytes):
-                row = parse_row(data, file=file, line=line)
-                group = None
-                if self.options.group is not None:
-                    group = text_field(row, self.options.group, file=file, line=line)
-                yield plain_text(
-                    text_field(row, self.options.field, file=file, line=line),
-                    id=f"{file.name}:{line}",
-                    source=(file.name, line),
-                    group=group,
+    def rows(self, file: InputFile, part: Part | None) -> Iterator[Record]:
+        """The rows of a file; the row number is the physical line."""
+        options, account, name = self.options, self.account, file.name
+        turns = turns_of(
+            options.form, fields=row_fields(options), learn=options.learn, place=self.reader.partition("/")[0]
+        )
+        physical = lines(
+            file,
+            part,
+            limit=options.max_line_bytes,
+            max_expansion=options.max_expansion,
+            account=account,
+        )
+        for line, data in physical:
+            try:
+                row = parse_row(data, max_nesting=options.max_nesting)
+                record = Record(
+                    id=f"{name}:{line}",
+                    turns=turns(row),
+                    source=(name, line),
+                    group=None if options.group is None else group_in(row, options.group),
                 )
+            except RowFault as fault:
+                account.refuse(fault, file, line)
+                continue
+            yield record
 
-    def _files(self) -> list[InputFile]:
-        return find_files(self.options.path, glob=self.options.glob)
-
-
-def lines(file: InputFile, *, limit: int) -> Iterator[tuple[int, bytes]]:
-    """Physical lines with their numbers from 1, without the line end; raises `InputError` beyond `limit` bytes."""
-    try:
-        with file.path.open("rb") as stream:
-            number = 0
-            while line := stream.readline(limit + 1):
-                number += 1
-                if number == 1:
-                    line = line.removeprefix(BYTE_ORDER_MARK)
-                line = line.removesuffix(b"\n")
-                if len(line) > limit:
-                    raise InputError(
-                        code="DAT-006",
-                        what=f"the line is longer than {limit} bytes",
-                        where=file.at(number),
-                        fix="raise `max_line_bytes`, or check that the file has one JSON object per line",
-                    )
-                yield number, line
-    except OSError as error:
-        raise unreadable(file.path, error) from error
+    def parts_of(self, file: InputFile, part_bytes: int) -> Iterator[Part]:
+        """Stretches of whole lines; a compressed file is one part."""
+        if compression_of(file.path) is not None:
+            return super().parts_of(file, part_bytes)
+        return stretches(file, part_bytes=part_bytes)
 
 
-def parse_row(data: bytes, *, file: InputFile, line: int) -> dict[str, Any]:
-    """One line as a JSON object, strictly."""
-    text = decode(data, file=file, first_line=line)
+def parse_row(data: bytes, *, max_nesting: int) -> dict[str, Any]:
+    """One line as a JSON object, strictly; raises `RowFault`."""
     try:
         row = orjson.loads(data)
-        json.loads(text, object_pairs_hook=_refuse_repeated_keys, parse_int=str, parse_float=str)
-    except (ValueError, RecursionError) as error:
-        found = "an empty line" if not text.strip() else getattr(error, "msg", None) or str(error)
-        raise _not_a_row(found, file=file, line=line) from None
-    if not isinstance(row, dict):
-        raise _not_a_row(_type_name(row), file=file, line=line)
+    except orjson.JSONDecodeError as error:
+        raise _diagnosis(data, error) from None
+    if type(row) is not dict:
+        raise _not_a_row("not-json", type_name(row))
+    if not _surely_sound(data, row, max_nesting):
+        _refuse_repeated_and_deep(data, max_nesting)
     return row
 
 
-def text_field(row: dict[str, Any], field: str, *, file: InputFile, line: int) -> str:
-    """The text in `field` of a row; raises `InputError` for anything else."""
-    value = row.get(field)
-    if isinstance(value, str):
-        return value
-    found = _type_name(value) if field in row else "no such field"
-    raise InputError(
-        code="DAT-005",
-        what=f"field {field!r}: expected a string, found {found}",
-        where=file.at(line),
-        why=f"the row has the fields: {', '.join(row) or 'none'}",
-        fix="name the field that holds the text with the option `field`, or repair the row",
+def _surely_sound(data: bytes, row: dict[str, Any], max_nesting: int) -> bool:
+    """Whether counting alone tells that no key occurs twice and that nesting is within the limit."""
+    nested = [value for value in row.values() if type(value) is dict or type(value) is list]
+    if nested and data.count(b"{") + data.count(b"[") > max_nesting:
+        return False
+    num_keys = len(row) + (_num_keys(nested) if nested else 0)
+    return data.count(b":") == num_keys or sum(map(data.count, _ENDS_OF_KEYS)) == num_keys
+
+
+def _num_keys(values: list[Any]) -> int:
+    counted = 0
+    while values:
+        value = values.pop()
+        if type(value) is dict:
+            counted += len(value)
+            values += value.values()
+        elif type(value) is list:
+            values += value
+    return counted
+
+
+def _refuse_repeated_and_deep(data: bytes, max_nesting: int) -> None:
+    """Scan the tokens of valid JSON; raises `RowFault` for a repeated key or nesting beyond the limit."""
+    open_objects: list[set[str]] = []
+    text = b""
+    for found in _TOKEN.finditer(data):
+        token = found[0]
+        if token == b":":
+            key = orjson.loads(text)
+            if key in open_objects[-1]:
+                raise _not_a_row("repeated-key", f"the key {key!r} twice")
+            open_objects[-1].add(key)
+        elif token in (b"{", b"["):
+            open_objects.append(set())
+            if len(open_objects) > max_nesting:
+                raise _not_a_row("too-deep", f"nesting beyond {max_nesting} levels")
+        elif token in (b"}", b"]"):
+            open_objects.pop()
+        else:
+            text = token
+
+
+def _diagnosis(data: bytes, error: orjson.JSONDecodeError) -> RowFault:
+    """Why a line is no JSON: its bytes, its emptiness, its depth, or what the parser says."""
+    try:
+        text = data.decode()
+    except UnicodeDecodeError as wrong:
+        return not_unicode(data, wrong)
+    if not text.strip():
+        return _not_a_row("empty-line", "an empty line")
+    if "recursion" in error.msg.lower():
+        return _not_a_row("too-deep", "nesting beyond 1024 levels")
+    return _not_a_row("not-json", error.msg)
+
+
+def not_unicode(data: bytes, error: UnicodeDecodeError) -> RowFault:
+    """The fault of a line with bytes that are no UTF-8."""
+    return RowFault(
+        "DAT-003",
+        "not-utf-8",
+        expected="UTF-8",
+        found=f"byte 0x{data[error.start]:02x} at {error.start}",
+        why=error.reason,
+        fix="convert the file to UTF-8 first",
     )
 
 
-def _not_a_row(found: str, *, file: InputFile, line: int) -> InputError:
-    return InputError(
-        code="DAT-004",
-        what=f"expected one JSON object, found {found}",
-        where=file.at(line),
-        fix="repair the line: every line of the file is one complete JSON object",
-    )
-
-
-def _refuse_repeated_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    row = dict(pairs)
-    if len(row) < len(pairs):
-        keys = [key for key, _ in pairs]
-        raise ValueError(f"the key {next(key for key in keys if keys.count(key) > 1)!r} twice")
-    return row
-
-
-def _type_name(value: object) -> str:
-    return _TYPES.get(type(value), "number")
+def _not_a_row(reason: str, found: str) -> RowFault:
+    return RowFault("DAT-004", reason, expected="one JSON object", found=found, fix=_REPAIR)

@@ -70,6 +70,7 @@ def texts_plan(plan: Plan, *, registry: Components) -> TextsPlan:
         policy=_policy(plan, registry),
         splitter=splitter(data["split"], seed=data["split_seed"]),
         dedup=data["dedup"],
+        unsupervised=data.get("unsupervised", "drop"),  # absent in locks of earlier versions
     )
 
 

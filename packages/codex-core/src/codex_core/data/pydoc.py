@@ -4,7 +4,8 @@ Decisions: source files are parsed, never imported, so reading has no side effec
 `sys.stdlib_module_names` names, without tests and IDLE; docstrings of modules written in C come from a
 fixed list of modules, each known to import without side effects. A document's group is its top-level module, so
 that inherited docstrings and neighbours stay in one split; each topic is a group of its own. What is read
-depends on the Python version and build, which `identity` therefore holds.
+depends on the Python version and build, which `identity` therefore holds. In the instruction form a function or
+class of the sources is a signature, which is not learned, and the first paragraph of its docstring, which is.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from codex_core.canonical import digest_of
 from codex_core.data.inputs import InputFile, unreadable
 from codex_core.data.options import PydocOptions
 from codex_core.errors import InputError
-from codex_core.records import Record, plain_text
+from codex_core.records import Record, Turn, plain_text
 
 TOPICS_FILE = "pydoc_data/topics.py"
 
@@ -83,19 +84,40 @@ class PydocDataset:
         held: dict[str, Any] = {
             "reader": "pydoc/1",
             "python": platform.python_version(),
-            "options": attrs.asdict(options),
+            "options": _settings(options),
             "files": {"count": len(files), "bytes": sum(file["bytes"] for file in files)},
             "files_digest": digest_of(files),
         }
-        if options.docstrings:
+        if self._reads_built_ins():
             texts = [[document.name, document.text] for document in _built_in_docstrings()]
             held["built_in_digest"] = digest_of(texts)
         return held
 
     def records(self) -> Iterator[Record]:
         """Topics, then docstrings and sources by file name, then built-in modules, each in sorted order."""
+        if self.options.form == "instruction":
+            yield from self._instructions()
+            return
         for document in self._documents():
             yield plain_text(document.text, id=document.name, source=document.source, group=document.group)
+
+    def _instructions(self) -> Iterator[Record]:
+        for file in self._modules():
+            module = _module_name(file)
+            for name, node in _definitions(_parse(file, _read(file)), module):
+                answer = (ast.get_docstring(node) or "").strip().partition("\n\n")[0]
+                if answer and not isinstance(node, ast.Module):
+                    line = node.body[0].lineno
+                    asked = Turn("instruction", f"{module}\n\n{signature(node)}", learn=False)
+                    yield Record(
+                        id=f"signature:{name}:{line}",
+                        turns=(asked, Turn("output", answer)),
+                        source=(file.name, line),
+                        group=_top_level(file.name),
+                    )
+
+    def _reads_built_ins(self) -> bool:
+        return self.options.docstrings and self.options.form == "text"
 
     def _documents(self) -> Iterator[_Document]:
         if self.options.topics:
@@ -106,11 +128,12 @@ class PydocDataset:
                 yield from _docstrings(file, data)
             if self.options.sources:
                 yield _source(file, data)
-        if self.options.docstrings:
+        if self._reads_built_ins():
             yield from _built_in_docstrings()
 
     def _files(self) -> list[InputFile]:
-        topics = [self._topics_file()] if self.options.topics else []
+        reads_topics = self.options.topics and self.options.form == "text"
+        topics = [self._topics_file()] if reads_topics else []
         return topics + self._modules()
 
     def _topics_file(self) -> InputFile:
@@ -118,7 +141,7 @@ class PydocDataset:
 
     def _modules(self) -> list[InputFile]:
         """The source files of the standard library, sorted by name; none when only topics are read."""
-        if not (self.options.docstrings or self.options.sources):
+        if not (self.options.docstrings or (self.options.sources and self.options.form == "text")):
             return []
         files = [InputFile(self.stdlib / name, name) for name in sorted(_library_names(self.stdlib))]
         if not files:
@@ -182,12 +205,34 @@ def _topics(file: InputFile) -> Iterator[_Document]:
 
 def _docstrings(file: InputFile, data: bytes) -> Iterator[_Document]:
     """Docstrings of a module, its classes and functions, in the order of the source."""
-    module = file.name.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
-    for name, node in _definitions(_parse(file, data), module):
+    for name, node in _definitions(_parse(file, data), _module_name(file)):
         text = (ast.get_docstring(node) or "").strip()
         if text:
             line = node.body[0].lineno
             yield _Document(f"doc:{name}:{line}", text, (file.name, line), _top_level(file.name))
+
+
+def _module_name(file: InputFile) -> str:
+    return file.name.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+
+
+def signature(node: ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) -> str:
+    r"""The first line of a definition, as Python spells it, without decorators and body.
+
+    >>> signature(ast.parse("@cache\ndef f(a, *, b: int=1) -> str: pass").body[0])
+    'def f(a, *, b: int=1) -> str:'
+    """
+    if isinstance(node, ast.ClassDef):
+        bases = ", ".join(ast.unparse(base) for base in [*node.bases, *node.keywords])
+        return f"class {node.name}({bases}):" if bases else f"class {node.name}:"
+    returns = f" -> {ast.unparse(node.returns)}" if node.returns else ""
+    start = "async def" if isinstance(node, ast.AsyncFunctionDef) else "def"
+    return f"{start} {node.name}({ast.unparse(node.args)}){returns}:"
+
+
+def _settings(options: PydocOptions) -> dict[str, Any]:
+    """The options as the identity holds them: `form` only where it is not the default."""
+    return {name: value for name, value in attrs.asdict(options).items() if (name, value) != ("form", "text")}
 
 
 def _definitions(

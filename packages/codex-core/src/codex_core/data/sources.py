@@ -30,18 +30,23 @@ def checked_records(sources: Sequence[Source]) -> Iterator[tuple[int, Source, Re
     """All records; raises `InputError` for text that is not Unicode and for inputs that change meanwhile."""
     for number, source in enumerate(sources):
         for record in source.dataset.records():
-            _refuse_surrogates(record)
-            yield number, source, record
-        if digest_of(source.dataset.identity()) != digest_of(source.identity):
-            raise InputError(
-                code="DAT-010",
-                what="the input changed while it was read",
-                where=f"data.sources[{number}] ({source.id})",
-                fix="run the command again when nothing writes to the input",
-            )
+            yield number, source, checked(record)
+        refuse_changed(number, source)
 
 
-def _refuse_surrogates(record: Record) -> None:
+def refuse_changed(number: int, source: Source) -> None:
+    """Raise `InputError` when source `number` of the plan is not what it was before it was read."""
+    if digest_of(source.dataset.identity()) != digest_of(source.identity):
+        raise InputError(
+            code="DAT-010",
+            what="the input changed while it was read",
+            where=f"data.sources[{number}] ({source.id})",
+            fix="run the command again when nothing writes to the input",
+        )
+
+
+def checked(record: Record) -> Record:
+    """The record, all of whose text is Unicode that UTF-8 can hold; raises `InputError` for any other."""
     name, row = record.source
     for text in (
         record.id,
@@ -59,3 +64,4 @@ def _refuse_surrogates(record: Record) -> None:
                 why=f"U+{ord(text[error.start]):04X} at character {error.start}",
                 fix="repair the row: no UTF-8 file can hold this character",
             ) from None
+    return record

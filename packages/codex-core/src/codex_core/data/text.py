@@ -1,57 +1,92 @@
-"""The dataset `text`: UTF-8 files, one document per file or per paragraph.
+"""The dataset `text`: UTF-8 files, one document per file, per paragraph or per line.
 
 Decisions: text is kept as it is, carriage returns included; a paragraph is a run of lines with something on them,
-without its final line end; its row is the number of its first line.
+without its final line end; its row is the number of its first line. Lines of white space alone are no documents.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
-from codex_core.data.inputs import InputFile, find_files, read_text
-from codex_core.data.options import TextOptions
-from codex_core.records import Record, plain_text
+from codex_core.data.compressed import compression_of, opened
+from codex_core.data.files import FileDataset
+from codex_core.data.inputs import BYTE_ORDER_MARK, InputFile
+from codex_core.data.jsonl import not_unicode
+from codex_core.data.lines import BYTE_ORDER_MARK_NOTE, lines, stretches
+from codex_core.records import Part, Record, plain_text
 
 
-class TextDataset:
+class TextDataset(FileDataset):
     """Text files as records; see `TextOptions`."""
 
-    def __init__(self, options: TextOptions) -> None:
-        self.options = options
+    reader = "text/1"
 
-    def identity(self) -> dict[str, Any]:
-        """Reader, options and the digest of each file."""
-        files = [file.identity() for file in self._files()]
-        return {"reader": "text/1", "document": self.options.document, "files": files}
+    def settings(self) -> dict[str, Any]:
+        """What one document is."""
+        return {"document": self.options.document}
 
-    def records(self) -> Iterator[Record]:
-        """The documents of all files, in sorted order of names."""
-        for file in self._files():
-            text = read_text(file)
-            if self.options.document == "file":
-                yield plain_text(text, id=file.name, source=(file.name, 1))
-            else:
-                for line, paragraph in paragraphs(text):
-                    yield plain_text(paragraph, id=f"{file.name}:{line}", source=(file.name, line))
+    def rows(self, file: InputFile, part: Part | None) -> Iterator[Record]:
+        """The documents of a file."""
+        if self.options.document == "file":
+            return self._whole(file)
+        decoded = self._lines(file, part)
+        if self.options.document == "paragraph":
+            found = paragraphs(decoded)
+        else:
+            found = ((number, line) for number, line in decoded if line.strip())
+        return (plain_text(text, id=f"{file.name}:{line}", source=(file.name, line)) for line, text in found)
 
-    def _files(self) -> list[InputFile]:
-        return find_files(self.options.path, glob=self.options.glob)
+    def parts_of(self, file: InputFile, part_bytes: int) -> Iterator[Part]:
+        """Stretches where a document is a line; otherwise, and when compressed, the whole file."""
+        if self.options.document == "line" and compression_of(file.path) is None:
+            return stretches(file, part_bytes=part_bytes)
+        return super().parts_of(file, part_bytes)
+
+    def _whole(self, file: InputFile) -> Iterator[Record]:
+        with opened(file.path, max_expansion=self.options.max_expansion) as stream:
+            data = stream.read()
+        if data.startswith(BYTE_ORDER_MARK):
+            data = data.removeprefix(BYTE_ORDER_MARK)
+            self.account.notes[BYTE_ORDER_MARK_NOTE] += 1
+        try:
+            text = data.decode()
+        except UnicodeDecodeError as error:
+            self.account.refuse(not_unicode(data, error), file, 1 + data.count(b"\n", 0, error.start))
+            return
+        yield plain_text(text, id=file.name, source=(file.name, 1))
+
+    def _lines(self, file: InputFile, part: Part | None) -> Iterator[tuple[int, str]]:
+        options = self.options
+        for number, data in lines(
+            file,
+            part,
+            limit=options.max_line_bytes,
+            max_expansion=options.max_expansion,
+            account=self.account,
+        ):
+            try:
+                text = data.decode()
+            except UnicodeDecodeError as error:
+                self.account.refuse(not_unicode(data, error), file, number)
+                continue
+            yield number, text
 
 
-def paragraphs(text: str) -> Iterator[tuple[int, str]]:
+def paragraphs(lines: Iterable[tuple[int, str]]) -> Iterator[tuple[int, str]]:
     r"""Runs of non-blank lines with the number of their first line.
 
-    >>> list(paragraphs("a\nb\n\n\nc\n"))
+    >>> list(paragraphs(enumerate(["a", "b", "", "", "c"], start=1)))
     [(1, 'a\nb'), (5, 'c')]
     """
     held: list[str] = []
-    number = 0
-    for number, line in enumerate(text.split("\n"), start=1):
+    first = 0
+    for number, line in lines:
         if line.strip():
+            first = first if held else number
             held.append(line)
         elif held:
-            yield number - len(held), "\n".join(held)
+            yield first, "\n".join(held)
             held = []
     if held:
-        yield number - len(held) + 1, "\n".join(held)
+        yield first, "\n".join(held)
