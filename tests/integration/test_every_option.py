@@ -72,6 +72,14 @@ SECTIONS = {
     "trainer": shown("trainer=torch", "refused"),
     "checkpoint.every": shown("checkpoint.every=5", "checkpoints"),
     "checkpoint.keep_last": shown("checkpoint.keep_last=1", "checkpoints"),
+    "checkpoint.keep_best": shown("checkpoint.keep_best=3", "checkpoints"),
+    "checkpoint.best_metric": shown(
+        "checkpoint.best_metric=perplexity", "checkpoints", "evaluation.metrics=[bits_per_byte, perplexity]"
+    ),
+    "checkpoint.best_mode": shown("checkpoint.best_mode=max", "checkpoints"),
+    "checkpoint.keep_every": shown("checkpoint.keep_every=2", "checkpoints"),
+    "checkpoint.keep_for": shown("checkpoint.keep_for=0", "checkpoints"),
+    "checkpoint.asynchronous": shown("checkpoint.asynchronous=false", "asynchronous"),
     "evaluation.every": shown("evaluation.every=3", "metrics"),
     "evaluation.split": shown("evaluation.split=test", "metrics"),
     "evaluation.metrics": shown("evaluation.metrics=[perplexity]", "metrics"),
@@ -242,7 +250,8 @@ def _seen(run: Path) -> dict[str, Any]:
         "safety": lock["components"]["safety"],
         "telemetry": lock["config"]["telemetry"],
         "metrics": (run / "metrics.csv").read_text(),
-        "checkpoints": sorted(path.name for path in run.glob("checkpoints/step-*")),
+        "checkpoints": sorted(path.name for path in run.glob("checkpoints/*")),
+        "asynchronous": lock["config"]["checkpoint"]["asynchronous"],
         "writers": {path.relative_to(run).as_posix() for path in run.rglob("*.*sv")}
         | {path.relative_to(run).as_posix() for path in run.rglob("*.ndjson") if "journal" not in path.parts},
         "system": (run / "system.ndjson").exists(),

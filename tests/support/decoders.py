@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from codex_core.canonical import readable_json
-from codex_core.contracts import Loaded, RowBatch, SavedState
+from codex_core.contracts import Loaded, RowBatch, SavedState, WriteFile
 from codex_core.duration import Duration
 from codex_core.events import Event
 from codex_core.lock import Lock
@@ -89,6 +89,7 @@ class FolderCheckpoints:
         self, root: Path, *, due: frozenset[int] = frozenset(), parent: SavedState | None = None
     ) -> None:
         self.root, self.due, self.parent = root, due, parent
+        self.asynchronous = False
         self.saved: dict[int, SavedState] = {}
 
     def resume(self) -> SavedState | None:
@@ -106,9 +107,10 @@ class FolderCheckpoints:
         position: int,
         tokens: int,
         state: Mapping[str, Any],
-        files: Mapping[str, Callable[[Path], None]],
+        files: Mapping[str, WriteFile],
+        detached: bool = False,
     ) -> None:
-        """Write files and state."""
+        """Write files and state at once."""
         folder = self.root / f"step-{step}"
         for name, write in files.items():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -117,6 +119,9 @@ class FolderCheckpoints:
         self.saved[step] = SavedState(
             path=folder, step=step, position=position, tokens=tokens, state=dict(state)
         )
+
+    def finish(self) -> None:
+        """Nothing is ever in flight here."""
 
 
 def options_for(**changes: Any) -> TorchTrainerOptions:

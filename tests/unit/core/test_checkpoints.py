@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 
 from codex_core import checkpoints
-from codex_core.checkpoints import CheckpointStore, Origin
+from codex_core.checkpoints import CheckpointStore, Origin, Rule
 from codex_core.errors import ArtefactError, CodexError, InputError, RunFailed
 from codex_core.events import CheckpointPruned, CheckpointRejected, CheckpointSaved, Event, Warned
 from codex_core.files import OS_FILES, Files
 from codex_core.running import checkpoint_files
-from codex_core.running.retention import to_prune
+from codex_core.running.retention import Candidate, to_prune
 from tests.support.faulty_files import MODES, FaultyFiles, Killed
 from tests.support.small_training import prepared_at
 
@@ -42,7 +42,7 @@ def store_in(
         tokenizer_path=prepared_at(folder / "prepared").tokenizer_path,
         every=10,
         last=100,
-        keep_last=keep_last,
+        rule=Rule(keep_last=keep_last),
         parent=checkpoints.newest(root) if checkpoints.committed(root) else None,
         emit=emit or checkpoints.ignore,
         files=files,
@@ -444,7 +444,9 @@ def test_unfinished_saves_are_removed_at_the_next_start(tmp_path: Path) -> None:
 )
 def test_retention_rule(steps: list[int], keep_last: int, pinned: tuple[int, ...], going: list[int]) -> None:
     """The newest `keep_last` stay, zero keeps all, pinned steps stay."""
-    assert to_prune(steps, keep_last=keep_last, pinned=pinned) == going
+    present = [Candidate(step=step, is_pinned=step in pinned) for step in steps]
+
+    assert to_prune(present, Rule(keep_last=keep_last)) == going
 
 
 def test_errors_of_a_save_are_answers_not_bugs(tmp_path: Path) -> None:

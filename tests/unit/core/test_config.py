@@ -282,7 +282,9 @@ CHANGES = [
     "data.sources[0].topics=false", "+data.sources={name: text, path: x}", "data.split=[0.8, 0.1, 0.1]",
     "data.split_seed=1", "data.seq_len=65",
     "data.dedup=none", "data.order_seed=0", "model.order=5", "trainer.duration=1 epoch", "trainer.batch_rows=2",
-    "checkpoint.every=1", "checkpoint.keep_last=3", "evaluation.every=0", "evaluation.split=test",
+    "checkpoint.every=1", "checkpoint.keep_last=3", "checkpoint.keep_best=2",
+    "checkpoint.best_metric=bits_per_byte", "checkpoint.best_mode=max", "checkpoint.keep_every=7",
+    "checkpoint.keep_for=1.5", "checkpoint.asynchronous=false", "evaluation.every=0", "evaluation.split=test",
     "evaluation.metrics=[perplexity]", "evaluation.max_documents=1", "+writers=csv", "safety.reason=another",
     "telemetry.system_metrics=cpu", "telemetry.system_interval_s=1",
 ]  # fmt: skip

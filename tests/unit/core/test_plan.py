@@ -301,7 +301,8 @@ def test_durations_become_steps_over_the_data(registry):
     assert (lock.tokens, lock.epochs) == (5 * 4 * 64, 2.0)
     assert (lock.log_every, lock.evaluate_every, lock.save_every) == (2, 2, 0)
     assert lock.durations == {
-        "run.log_every": 2, "evaluation.every": 2, "checkpoint.every": 0, "trainer.duration": 5,
+        "run.log_every": 2, "run.digest_every": 1, "evaluation.every": 2, "checkpoint.every": 0,
+        "checkpoint.keep_every": 0, "trainer.duration": 5,
     }  # fmt: skip
 
 
@@ -327,9 +328,9 @@ def test_a_lock_survives_its_file(registry):
 
 def test_memory_and_disk_are_worked_out_where_a_component_tells(registry):
     """The model's estimate gives memory; disk is what retention keeps and the one being verified."""
-    lock = settled(registry, **SLOW_NET, checkpoint={"keep_last": 3})
+    lock = settled(registry, **SLOW_NET, checkpoint={"keep_last": 3, "keep_best": 2})
     assert lock.memory == Memory(parameters=258_000, moments=500)
-    assert lock.disk_bytes == 4 * 258_500
+    assert lock.disk_bytes == 6 * 258_500
     assert lock.notes == ()
 
 

@@ -1,37 +1,57 @@
-"""Checkpoints: committed whole or not at all, found by what verifies, pruned last.
+"""Checkpoints: committed whole or not at all, verified before anything counts on them, pruned last.
 
 A save goes through these steps, each of which may be the last one that happens: write into
 `step-N.tmp-<nonce>`, sync every file, manifest last, sync, rename, sync the parent, re-read and verify; only then
-`last.json` moves and retention prunes. Decisions: the loader trusts folders that verify, never the pointer; it
-tries the newest step first, in numeric order, and tells of each one that it passes over; a folder that stands in
-the way (a later step of a superseded attempt, or a corrupt one) is moved aside under a name that no loader reads,
-and goes once a newer checkpoint has verified.
+the pointers move and retention prunes. Decisions: a trainer that hands over copies may train on meanwhile; there is
+at most one save in flight, what it did is told on the trainer's thread, and what it failed with is raised there, at
+the next step edge; a folder that stands in the way of a resume is moved aside when it is whole and superseded, and
+into `quarantine/` when it does not verify.
 """
 
 from __future__ import annotations
 
 import errno
-import json
 import secrets
-import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import attrs
 
-from codex_core.canonical import file_digest, readable_json, sha256_of
-from codex_core.contracts import Emit, SavedState
-from codex_core.errors import ArtefactError, CodexError, InputError, RunFailed
-from codex_core.events import CheckpointPruned, CheckpointRejected, CheckpointSaved, Event, Warned
-from codex_core.files import OS_FILES, Files, write_atomic
+from codex_core.clock import Now, timestamp, utc_now
+from codex_core.contracts import Emit, SavedState, WriteFile
+from codex_core.errors import ArtefactError, CodexError, Interrupted, RunFailed
+from codex_core.events import CheckpointPruned, CheckpointSaved, Event, Warned
+from codex_core.files import OS_FILES, Files
 from codex_core.running import checkpoint_files as form
+from codex_core.running import commit, pointers
 from codex_core.running.checkpoint_files import Checkpoint, inspect, verify
-from codex_core.running.retention import to_prune
+from codex_core.running.commit import Abandoned, Commit, Content
+from codex_core.running.finding import committed, find, ignore, newest
+from codex_core.running.in_flight import InFlight
+from codex_core.running.retention import Candidate, Rule, best, to_prune
 
-__all__ = ["Checkpoint", "CheckpointStore", "Origin", "committed", "find", "inspect", "newest", "verify"]
+__all__ = [
+    "POINTER",
+    "Checkpoint",
+    "CheckpointStore",
+    "Origin",
+    "Rule",
+    "candidates",
+    "committed",
+    "find",
+    "ignore",
+    "inspect",
+    "newest",
+    "pin_path",
+    "verify",
+]
 
-POINTER = "last.json"
+#: The file that names the newest checkpoint.
+POINTER = pointers.LAST
+
 _DISK_FULL = {errno.ENOSPC, errno.EDQUOT}
 
 
@@ -40,7 +60,8 @@ class Origin:
     """Where the checkpoints of an attempt come from, as their manifests say it.
 
     `run` holds id, name and attempt; `components` the canonical ids, versions and options of model, tokenizer and
-    trainer; `data` the identity of the prepared set; `environment` library and device versions.
+    trainer; `data` the identity of the prepared set; `environment` library and device versions; `layout` the number
+    of processes and threads that computed it.
     """
 
     run: Mapping[str, Any]
@@ -49,78 +70,17 @@ class Origin:
     components: Mapping[str, Any]
     data: Mapping[str, Any]
     environment: Mapping[str, Any]
-
-
-def ignore(event: Event) -> None:
-    """Take an event and do nothing with it."""
-
-
-def committed(root: Path) -> dict[int, Path]:
-    """The committed checkpoints by step, newest first, whether they verify or not."""
-    folders = [path for path in root.iterdir() if path.is_dir()] if root.is_dir() else []
-    steps = {step: path for path in folders if (step := form.step_of(path)) is not None}
-    return dict(sorted(steps.items(), reverse=True))
-
-
-def newest(root: Path, *, emit: Emit = ignore) -> Checkpoint:
-    """The newest checkpoint that verifies; each one passed over is told as `CheckpointRejected`.
-
-    Raises `InputError` when there is none at all, `ArtefactError` when none verifies.
-    """
-    found = committed(root)
-    _look_at_pointer(root, found, emit)
-    problems: list[ArtefactError] = []
-    for path in found.values():
-        try:
-            return verify(path)
-        except ArtefactError as error:
-            problems.append(error)
-            emit(CheckpointRejected(path=f"{root.name}/{path.name}", reason=error.what))
-    if problems:
-        raise ArtefactError(
-            code="CKP-005",
-            what=f"none of {len(problems)} checkpoints verifies; the newest fails with: {problems[0].what}",
-            where=problems[0].where,
-            fix="restore one from a copy, or start the run anew in another directory",
-            related=problems[1:],
-        )
-    raise InputError(
-        code="CKP-001",
-        what="there is no checkpoint here",
-        where=str(root),
-        why="the run ended before its first save" if root.is_dir() else "there is no such folder",
-        fix="codex runs list",
-    )
-
-
-def find(path: Path, *, emit: Emit = ignore) -> Checkpoint:
-    """The checkpoint at a path: a checkpoint's folder (which must verify), a run's, or its `checkpoints/`."""
-    if (path / form.MANIFEST).exists() or form.step_of(path) is not None:
-        return verify(path)
-    return newest(path / "checkpoints" if (path / "checkpoints").is_dir() else path, emit=emit)
-
-
-def _look_at_pointer(root: Path, found: Mapping[int, Path], emit: Emit) -> None:
-    """The pointer is never followed; but when it names a checkpoint that has gone, that is told."""
-    try:
-        pointer = json.loads((root / POINTER).read_bytes())
-        step, name = int(pointer["step"]), str(pointer["path"])
-    except FileNotFoundError:
-        return
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        emit(Warned(code="CKP-002", text=f"{POINTER} cannot be read ({error}); the folders are looked at"))
-        return
-    if step not in found and (not found or step > max(found)):
-        emit(CheckpointRejected(path=f"{root.name}/{name}", reason=f"{POINTER} names it, and it is gone"))
+    layout: Mapping[str, Any] = attrs.field(factory=dict)
 
 
 @attrs.define(kw_only=True, eq=False)
 class CheckpointStore:
     """The checkpoints of one attempt: the shell around what a trainer saves (`contracts.Checkpoints`).
 
-    `every` and `last` are steps (`every` 0 saves the last one only), `keep_last` how many verified checkpoints
-    stay (0 keeps all), `parent` the checkpoint that the attempt resumed from; `metrics` gives the newest metric
-    rows at a save, and `before_save` makes durable what a resume from the new checkpoint will count on.
+    `every` and `last` are steps (`every` 0 saves the last one only), `rule` what retention keeps, `parent` the
+    newest checkpoint that verified, at first the one that the attempt resumed from; `metrics` gives the newest
+    metric rows at a save, and `before_save` makes durable what a resume from the new checkpoint will count on.
+    With `asynchronous`, what trainers hand over as `detached` is written beside the training.
     """
 
     root: Path
@@ -128,19 +88,29 @@ class CheckpointStore:
     tokenizer_path: Path
     every: int
     last: int
-    keep_last: int = 0
+    rule: Rule = attrs.field(factory=Rule)
+    asynchronous: bool = False
     parent: Checkpoint | None = None
     emit: Emit = ignore
     metrics: Callable[[], Mapping[str, Any]] = dict
     before_save: Callable[[], None] = lambda: None
     files: Files = OS_FILES
+    now: Now = utc_now
+    _in_flight: InFlight | None = None
+    _saved: Checkpoint | None = None
+    _events: list[Event] = attrs.field(factory=list)
 
     def resume(self) -> SavedState | None:
         """Where the attempt continues; None when it starts at step 0."""
         return None if self.parent is None else self.parent.saved_state()
 
     def is_due(self, step: int) -> bool:
-        """Whether a checkpoint is to be saved after `step`: each `every` steps, and at the last one always."""
+        """Whether a checkpoint is to be saved after `step`: each `every` steps, and at the last one always.
+
+        A save that has ended meanwhile is told now; what it failed with is raised.
+        """
+        if self._in_flight is not None and self._in_flight.is_done:
+            self.finish()
         return step == self.last or (self.every > 0 and step % self.every == 0)
 
     def save(
@@ -150,151 +120,254 @@ class CheckpointStore:
         position: int,
         tokens: int,
         state: Mapping[str, Any],
-        files: Mapping[str, Callable[[Path], None]],
+        files: Mapping[str, WriteFile],
+        detached: bool = False,
     ) -> None:
         """Commit a checkpoint; saving the step just saved again does nothing.
 
-        Raises `RunFailed` when the disk fills or fails; earlier checkpoints stay as they are.
+        With `detached` the files may be written after the call has returned. Raises `RunFailed` when the disk
+        fills or fails, here or for the save before; earlier checkpoints stay as they are.
         """
+        self.finish()
         if self.parent is not None and self.parent.step == step:
             return
-        counted = {"step": step, "position": position, "tokens": tokens}
         try:
             self.before_save()
-            self.parent = self._commit(counted, state, files)
         except OSError as error:
             raise _failed(step, self.root, error) from error
-        self.emit(
-            CheckpointSaved(
-                step=step,
-                path=f"{self.root.name}/{self.parent.path.name}",
-                manifest_digest=self.parent.digest,
-                size_bytes=self.parent.size_bytes,
-            )
-        )
-        self._prune()
+        content = self._content(step, position, tokens, state, files)
+        self._in_flight = InFlight(lambda: self._work(content), name=f"checkpoint {step}")
+        if detached and self.asynchronous:
+            self._in_flight.start()
+        else:
+            self._in_flight.run_here()
+            self.finish()
+
+    def finish(self) -> None:
+        """Wait for the save in flight, tell what it did, and raise what it failed with."""
+        if self._in_flight is None:
+            return
+        try:
+            self._in_flight.wait()
+        finally:
+            if self._in_flight.is_done:
+                self._in_flight = None
+                events, self._events = self._events, []
+                self.parent, self._saved = self._saved or self.parent, None
+                for event in events:
+                    self.emit(event)
+
+    @contextmanager
+    def settled(self) -> Iterator[None]:
+        """At the end of the block nothing is in flight: it was waited for, or given up after a stop at once."""
+        try:
+            yield
+        except (Interrupted, KeyboardInterrupt):
+            self._give_up()
+            raise
+        except (
+            BaseException
+        ) as error:  # a save in flight ends well or is noted beside what happened; raised again
+            try:
+                self.finish()
+            except BaseException as other:  # noqa: BLE001 - the first failure is the one to tell
+                error.add_note(f"the checkpoint in flight failed, too: {other}")
+            raise
+        self.finish()
 
     def clear(self) -> None:
-        """At the start of an attempt: drop unfinished saves, move aside what comes after the parent."""
+        """At the start of an attempt: drop unfinished saves, and move away what comes after the parent.
+
+        Pointers are put right first, so that none names what is moved.
+        """
         for path in sorted(self.root.iterdir()):
             if ".tmp-" in path.name:
                 self.files.remove(path)
                 self._warn(f"removed {path.name}, a save that did not finish")
         start = 0 if self.parent is None else self.parent.step
-        for step, path in committed(self.root).items():
-            if step > start:
-                aside = self._move_aside(path)
+        later = {step: path for step, path in committed(self.root).items() if step > start}
+        if later or self.parent is not None:
+            self._move_pointers(self.parent)
+        for path in later.values():
+            try:
+                verify(path)
+            except ArtefactError as error:
+                kept = commit.quarantine(path, files=self.files)
+                self._warn(
+                    f"moved {path.name} to {form.QUARANTINE}/{kept.name}: {error.what}", code="CKP-008"
+                )
+            else:
+                aside = commit.move_aside(path, files=self.files)
                 self._warn(f"moved {path.name} aside to {aside.name}: the run continues from step {start}")
 
-    def _commit(
+    def prune(self, *, dry_run: bool = False) -> list[Path]:
+        """Remove what retention lets go, and tell of each; returns it. With `dry_run` nothing is removed."""
+        going = self._going()
+        if not dry_run:
+            self._move_pointers(self.parent)
+            self._remove_all(going)
+        events, self._events = self._events, []
+        for event in events:
+            self.emit(event)
+        return going
+
+    def _content(
         self,
-        counted: Mapping[str, int],
+        step: int,
+        position: int,
+        tokens: int,
         state: Mapping[str, Any],
-        payload: Mapping[str, Callable[[Path], None]],
-    ) -> Checkpoint:
-        target = self.root / form.folder_name(counted["step"])
-        folder = target.with_name(f"{target.name}.tmp-{secrets.token_hex(4)}")
-        try:
-            self._fill(folder, counted, state, payload)
-            if target.exists():
-                self._move_aside(target)
-            self.files.rename(folder, target)
-            self.files.sync_folder(self.root)
-        except Exception:  # whatever stopped the commit, half a folder goes; raised again
-            shutil.rmtree(folder, ignore_errors=True)
-            raise
-        saved = verify(target)
-        pointer = {"step": saved.step, "path": target.name, "manifest_digest": saved.digest}
-        write_atomic(self.root / POINTER, readable_json(pointer), files=self.files)
-        return saved
-
-    def _fill(
-        self,
-        folder: Path,
-        counted: Mapping[str, int],
-        state: Mapping[str, Any],
-        payload: Mapping[str, Callable[[Path], None]],
-    ) -> None:
-        """Write everything of a checkpoint into a new folder, the manifest last, and make it durable."""
-        copies = {
-            f"{form.TOKENIZER}/{path.relative_to(self.tokenizer_path).as_posix()}": _copier(path)
-            for path in sorted(self.tokenizer_path.rglob("*"))
-            if path.is_file()
-        }
-        writers = {form.checked_name(name): write for name, write in payload.items()} | copies
-        folders = {
-            parent for name in writers for parent in (folder / name).parents if folder in parent.parents
-        }
-        for path in [folder, *sorted(folders)]:
-            self.files.make_folder(path)
-        listed = [self._add(folder, name, write) for name, write in sorted(writers.items())]
-        state_data = readable_json({**counted, "state": dict(state)}).encode()
-        self.files.write(folder / form.STATE, state_data)
-        self.files.sync_file(folder / form.STATE)
-        listed.append({"path": form.STATE, "bytes": len(state_data), "digest": sha256_of(state_data)})
-        self.files.write(folder / form.MANIFEST, form.manifest_bytes(self._manifest(counted, listed)))
-        self.files.sync_file(folder / form.MANIFEST)
-        for path in [*sorted(folders, reverse=True), folder]:
-            self.files.sync_folder(path)
-
-    def _add(self, folder: Path, name: str, write: Callable[[Path], None]) -> dict[str, Any]:
-        path = folder / name
-        self.files.produce(path, write)
-        self.files.sync_file(path)
-        digest = file_digest(path, form.algorithm_for(name))
-        return {"path": name, "bytes": path.stat().st_size, "digest": digest}
-
-    def _manifest(self, counted: Mapping[str, int], listed: list[dict[str, Any]]) -> dict[str, Any]:
-        parent = self.parent
-        return {
-            "format": form.CHECKPOINT_FORMAT,
-            **counted,
+        payload: Mapping[str, WriteFile],
+    ) -> Content:
+        parent, metrics = self.parent, dict(self.metrics())
+        told = {
             **attrs.asdict(self.origin, recurse=False),
             "parent": None if parent is None else {"path": parent.path.name, "digest": parent.digest},
-            "metrics": dict(self.metrics()),
-            "files": listed,
+            "metrics": metrics,
+            "saved": timestamp(self.now()),
         }
+        if self.rule.ranks:
+            present = [one for one in candidates(self.root, self.rule, now=self.now()) if one.step < step]
+            present.append(
+                Candidate(step=step, value=value_of({"step": step, "metrics": metrics}, self.rule))
+            )
+            table = [{"step": one.step, "value": one.value} for one in best(present, self.rule)]
+            told["best"] = {"metric": self.rule.metric, "split": self.rule.split, "mode": self.rule.mode}
+            told["best"]["table"] = table
+        return Content(
+            step=step, position=position, tokens=tokens, state=dict(state), payload=dict(payload), told=told
+        )
 
-    def _move_aside(self, path: Path) -> Path:
-        aside = path.with_name(f"{path.name}.aside-{secrets.token_hex(4)}")
-        self.files.rename(path, aside)
-        self.files.sync_folder(self.root)
-        return aside
+    def _work(self, content: Content) -> None:
+        """Everything of a save that may happen beside the training."""
+        flight = self._in_flight
+        go_on = (lambda: flight.is_wanted) if flight is not None else (lambda: True)
+        try:
+            folder = Commit(
+                root=self.root, tokenizer_path=self.tokenizer_path, files=self.files, go_on=go_on
+            ).write(content)
+            saved = self._verified(folder)
+            self._move_pointers(saved)
+        except OSError as error:
+            raise _failed(content.step, self.root, error) from error
+        self._saved = saved
+        self._events.append(
+            CheckpointSaved(
+                step=saved.step,
+                path=f"{self.root.name}/{saved.path.name}",
+                manifest_digest=saved.digest,
+                size_bytes=saved.size_bytes,
+            )
+        )
+        asides = [path for path in self.root.glob("step-*.aside-*") if self._is_replaced(path, saved.step)]
+        self._remove_all([*self._going(), *sorted(asides)])
 
-    def _prune(self) -> None:
-        """Remove what retention lets go; called only after a newer checkpoint has verified."""
-        assert self.parent is not None, "nothing is pruned before something was saved"
-        saved, found = self.parent.step, committed(self.root)
-        going = [found[step] for step in to_prune(found, keep_last=self.keep_last, pinned=(saved,))]
-        asides = [path for path in self.root.glob("step-*.aside-*") if _aside_step(path) <= saved]
-        for path in [*going, *sorted(asides)]:
+    def _verified(self, folder: Path) -> Checkpoint:
+        """The checkpoint just written; what does not verify goes to quarantine, and the save has failed."""
+        try:
+            return verify(folder)
+        except ArtefactError as error:
+            kept = commit.quarantine(folder, files=self.files)
+            text = f"moved {folder.name} to {form.QUARANTINE}/{kept.name}: {error.what}"
+            self._events.append(Warned(code="CKP-008", text=text))
+            raise
+
+    def _move_pointers(self, saved: Checkpoint | None) -> None:
+        """`last.json` names `saved`; `best-<metric>.json` the best of those up to it."""
+        limit = 0 if saved is None else saved.step
+        told = None
+        if saved is not None:
+            told = {"step": saved.step, "path": saved.path.name, "manifest_digest": saved.digest}
+        pointers.move(self.root / pointers.LAST, told, files=self.files)
+        if not self.rule.ranks:
+            return
+        present = [one for one in candidates(self.root, self.rule, now=self.now()) if one.step <= limit]
+        first = next(iter(best(present, self.rule)), None)
+        if first is not None:
+            name = form.folder_name(first.step)
+            _, digest = form.read_manifest(self.root / name)
+            told = {"step": first.step, "path": name, "manifest_digest": digest, "value": first.value}
+            told |= {"metric": self.rule.metric, "split": self.rule.split, "mode": self.rule.mode}
+        pointer = self.root / pointers.best_name(self.rule.metric)
+        pointers.move(pointer, None if first is None else told, files=self.files)
+
+    def _going(self) -> list[Path]:
+        """What retention lets go, oldest first."""
+        present = candidates(self.root, self.rule, now=self.now())
+        return [self.root / form.folder_name(step) for step in to_prune(present, self.rule)]
+
+    def _is_replaced(self, aside: Path, step: int) -> bool:
+        """Whether a checkpoint moved aside has been saved anew; pinned ones stay for good."""
+        own = _step_moved(aside)
+        return own <= step and not pin_path(self.root, own).exists()
+
+    def _remove_all(self, going: list[Path]) -> None:
+        """Called only after a newer checkpoint has verified."""
+        for path in going:
             try:
                 self._remove(path)
             except OSError as error:
-                self._warn(f"{path.name} could not be pruned: {error.strerror or error}")
+                self._note(f"{path.name} could not be pruned: {error.strerror or error}")
 
     def _remove(self, path: Path) -> None:
         if path.is_symlink() or path.resolve().parent != self.root.resolve():
-            self._warn(f"{path.name} lies outside the run and is not pruned")
+            self._note(f"{path.name} lies outside the run and is not pruned")
             return
         leaving = path.with_name(f"{path.name}.tmp-{secrets.token_hex(4)}")  # half removed is never loaded
         self.files.rename(path, leaving)
         self.files.remove(leaving)
-        self.emit(CheckpointPruned(step=_aside_step(path), path=f"{self.root.name}/{path.name}"))
+        self._events.append(CheckpointPruned(step=_step_moved(path), path=f"{self.root.name}/{path.name}"))
 
-    def _warn(self, text: str) -> None:
-        self.emit(Warned(code="CKP-006", text=text))
+    def _give_up(self) -> None:
+        if self._in_flight is None:
+            return
+        self._in_flight.give_up()
+        try:
+            self.finish()
+        except Abandoned:
+            self._warn("the save in flight was given up: the run was stopped at once")
+        except CodexError as other:  # the stop is what happened; a save that failed beside it is told
+            self._warn(f"the save in flight failed: {other.what}")
+
+    def _note(self, text: str) -> None:
+        """A warning of the save in flight, told when it has ended."""
+        self._events.append(Warned(code="CKP-006", text=text))
+
+    def _warn(self, text: str, *, code: str = "CKP-006") -> None:
+        self.emit(Warned(code=code, text=text))
 
 
-def _aside_step(path: Path) -> int:
+def pin_path(root: Path, step: int) -> Path:
+    """The marker that pins a checkpoint; it lies beside the folder, which no file may be added to."""
+    return root / f"{form.folder_name(step)}.pin"
+
+
+def candidates(root: Path, rule: Rule, *, now: datetime) -> list[Candidate]:
+    """The committed checkpoints as retention sees them; a manifest that cannot be read has no number and no age."""
+    found = []
+    for step, path in committed(root).items():
+        try:
+            manifest, _ = form.read_manifest(path)
+        except ArtefactError:
+            manifest = {}
+        saved = manifest.get("saved")
+        age_s = None if saved is None else (now - datetime.fromisoformat(saved)).total_seconds()
+        is_pinned = pin_path(root, step).exists()
+        found.append(Candidate(step=step, value=value_of(manifest, rule), age_s=age_s, is_pinned=is_pinned))
+    return found
+
+
+def value_of(manifest: Mapping[str, Any], rule: Rule) -> float | None:
+    """The number by which a checkpoint is ranked: that of its own step, never an earlier one."""
+    row = manifest.get("metrics", {}).get(rule.split, {})
+    value = row.get(rule.metric)
+    is_own = bool(row) and row.get("step") == manifest.get("step")
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return float(value) if is_own and is_number else None
+
+
+def _step_moved(path: Path) -> int:
     return form.step_of(path.with_name(path.name.partition(".")[0])) or 0
-
-
-def _copier(source: Path) -> Callable[[Path], None]:
-    def copy(target: Path) -> None:
-        shutil.copyfile(source, target)
-
-    return copy
 
 
 def _failed(step: int, root: Path, error: OSError) -> CodexError:

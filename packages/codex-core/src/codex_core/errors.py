@@ -441,6 +441,9 @@ CATALOGUE: dict[str, CatalogueEntry] = {
     "CKP-007": CatalogueEntry(
         ExitCode.ARTEFACT, "A checkpoint belongs to another run, or to other data or components."
     ),
+    "CKP-008": CatalogueEntry(
+        ExitCode.ARTEFACT, "A checkpoint that does not verify was moved to the folder `quarantine`."
+    ),
     "MOD-001": CatalogueEntry(
         ExitCode.ARTEFACT, "A model folder cannot be read: files are missing, cut short or of another format."
     ),

@@ -29,7 +29,7 @@ from codex_core.lock import Lock, Plan
 from codex_core.places import Places
 from codex_core.planning import yamlout
 from codex_core.records import FitResult, MetricValue
-from codex_core.running import project_journal, resuming
+from codex_core.running import keeping, project_journal, resuming
 from codex_core.running.attempt import Attempt
 from codex_core.running.checkpoint_files import Checkpoint
 from codex_core.running.locked import built, loader
@@ -185,13 +185,13 @@ def _attempt(work: _Work, opened: Journal) -> RunResult:
         now=around.now,
         files=around.files,
     ) as attempt:
-        store = _store(work, attempt)
+        store = _store(work, attempt, load)
         store.clear()
         chosen = load("trainer")
         trainer = chosen.target(chosen.options)
         rows = work.prepared.packed("train", seed=lock.seeds["data.order"])
         evaluate = _evaluation(work, load, attempt.emit)
-        with around.stop.deferred():
+        with around.stop.deferred(), store.settled():
             fit = trainer.fit(
                 lock,
                 rows,
@@ -265,7 +265,7 @@ def _open_books(work: _Work) -> Journal:
     return opened
 
 
-def _store(work: _Work, attempt: Attempt) -> CheckpointStore:
+def _store(work: _Work, attempt: Attempt, load: Loader) -> CheckpointStore:
     """The checkpoints of an attempt, with everything that their manifests say."""
     lock, around, record = work.lock, work.around, work.run.record()
     origin = Origin(
@@ -279,6 +279,7 @@ def _store(work: _Work, attempt: Attempt) -> CheckpointStore:
         },
         data={name: lock.data.get(name) for name in ("fingerprint", "manifest_digest")},
         environment=around.scrub(around.environment),
+        layout={"processes": 1, "threads": lock.threads, "exactness": lock.exactness},
     )
     return CheckpointStore(
         root=work.run.checkpoints,
@@ -286,12 +287,14 @@ def _store(work: _Work, attempt: Attempt) -> CheckpointStore:
         tokenizer_path=work.prepared.tokenizer_path,
         every=lock.save_every,
         last=lock.steps,
-        keep_last=int(lock.config.get("checkpoint", {}).get("keep_last", 0)),
+        rule=keeping.rule_of(lock, metrics=[metric for _, metric in built(load, lock, "evaluation.metrics")]),
+        asynchronous=bool(lock.config.get("checkpoint", {}).get("asynchronous", False)),
         parent=work.parent,
         emit=attempt.emit,
         metrics=attempt.recorder.rows.latest,
         before_save=attempt.recorder.journal.sync,
         files=around.files,
+        now=around.now,
     )
 
 

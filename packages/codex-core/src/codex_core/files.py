@@ -24,9 +24,9 @@ class Files:
         with path.open("wb") as file:
             file.write(data)
 
-    def produce(self, path: Path, writer: Callable[[Path], None]) -> None:
-        """Let `writer` make the file at `path`: payload that only its owner can serialise."""
-        writer(path)
+    def produce(self, path: Path, writer: Callable[[Path], str | None]) -> str | None:
+        """Let `writer` make the file at `path`: payload that only its owner can serialise. Gives what it gives."""
+        return writer(path)
 
     def append(self, descriptor: int, data: bytes) -> None:
         """Append all of `data` to an open descriptor."""

@@ -106,7 +106,9 @@ def _with_sizes(lock: Lock, plan: Plan, registry: Registry) -> Lock:
     names = [field.name for field in attrs.fields(Memory)]
     memory = Memory(**{name: sum(getattr(part, name) for part in parts) for name in names})
     # While a new checkpoint is verified, those that it will replace are still there.
-    num_kept = int(plan.config["checkpoint"]["keep_last"]) + 1
+    kept, keep_every = plan.config["checkpoint"], lock.durations.get("checkpoint.keep_every", 0)
+    num_kept = int(kept["keep_last"]) + 1 + (int(kept["keep_best"]) if lock.evaluate_every else 0)
+    num_kept += lock.steps // keep_every if keep_every else 0
     disk_bytes = num_kept * (memory.parameters + memory.moments)
     return attrs.evolve(lock, memory=memory, disk_bytes=disk_bytes, notes=tuple(notes))
 

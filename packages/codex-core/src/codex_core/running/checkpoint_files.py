@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -26,11 +26,18 @@ from codex_core.contracts import SavedState
 from codex_core.errors import ArtefactError
 
 CHECKPOINT_FORMAT = "codex-checkpoint/1"
+
+#: A model and its tokenizer alone, as `codex checkpoint export` writes them: nothing that a training could resume.
+MODEL_FORMAT = "codex-model/1"
 MANIFEST = "MANIFEST.json"
 STATE = "state.json"
 TOKENIZER = "tokenizer"
 
+#: Where checkpoints go that do not verify.
+QUARANTINE = "quarantine"
+
 _NAME = re.compile(r"step-(\d{8,})")
+_FORMATS = (CHECKPOINT_FORMAT,)
 
 
 @attrs.frozen(kw_only=True)
@@ -97,7 +104,7 @@ def manifest_bytes(content: Mapping[str, Any]) -> bytes:
     return readable_json({**content, "digest": digest_of(content)}).encode()
 
 
-def read_manifest(folder: Path) -> tuple[dict[str, Any], str]:
+def read_manifest(folder: Path, *, formats: Collection[str] = _FORMATS) -> tuple[dict[str, Any], str]:
     """The manifest of a folder and the sha256 of its bytes; raises `ArtefactError` when it was changed."""
     path = folder / MANIFEST
     try:
@@ -109,14 +116,8 @@ def read_manifest(folder: Path) -> tuple[dict[str, Any], str]:
         raise corrupt(folder, MANIFEST, f"it cannot be read: {error}") from None
     content = dict(manifest) if isinstance(manifest, dict) else {}
     content.pop("digest", None)
-    if content.get("format") != CHECKPOINT_FORMAT and _is_intact(content, data):
-        raise ArtefactError(
-            code="CKP-003",
-            what=f"the checkpoint has the format {content.get('format')}",
-            where=str(path),
-            why=f"this version of Codex reads {CHECKPOINT_FORMAT}",
-            fix="open it with the version of Codex that its manifest's environment names",
-        )
+    if content.get("format") not in formats and _is_intact(content, data):
+        raise _other_format(path, content)
     if not _is_intact(content, data):
         raise corrupt(folder, MANIFEST, "checksum mismatch")
     return manifest, sha256_of(data)
@@ -129,9 +130,27 @@ def _is_intact(content: Mapping[str, Any], data: bytes) -> bool:
         return False
 
 
-def verify(folder: Path) -> Checkpoint:
+def _other_format(path: Path, content: Mapping[str, Any]) -> ArtefactError:
+    if content.get("format") == MODEL_FORMAT:
+        return ArtefactError(
+            code="CKP-003",
+            what="this is an exported model: it holds no optimizer and no position in the data",
+            where=str(path),
+            why=f"its format is {MODEL_FORMAT}, a training resumes from {CHECKPOINT_FORMAT}",
+            fix="resume from the run's own checkpoint: codex checkpoint list RUN",
+        )
+    return ArtefactError(
+        code="CKP-003",
+        what=f"the checkpoint has the format {content.get('format')}",
+        where=str(path),
+        why=f"this version of Codex reads {CHECKPOINT_FORMAT}",
+        fix="open it with the version of Codex that its manifest's environment names",
+    )
+
+
+def verify(folder: Path, *, formats: Collection[str] = _FORMATS) -> Checkpoint:
     """Re-read every file of a checkpoint; raises `ArtefactError` naming the first that differs."""
-    manifest, digest = read_manifest(folder)
+    manifest, digest = read_manifest(folder, formats=formats)
     named = {file["path"]: file for file in manifest["files"]}
     for name, file in named.items():
         path = folder / name
@@ -146,6 +165,8 @@ def verify(folder: Path) -> Checkpoint:
     present = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir()}
     if foreign := sorted(present - named.keys() - {MANIFEST}):
         raise corrupt(folder, foreign[0], "the manifest does not name this file")
+    if manifest["format"] == MODEL_FORMAT:
+        return Checkpoint(path=folder, manifest=manifest, digest=digest, state={})
     state = json.loads((folder / STATE).read_bytes())
     if any(state[key] != manifest[key] for key in ("step", "position", "tokens")):
         raise corrupt(folder, STATE, "it disagrees with the manifest")
@@ -167,10 +188,11 @@ def corrupt(folder: Path, name: str, why: str) -> ArtefactError:
 
 def inspect(folder: Path) -> dict[str, Any]:
     """Everything a checkpoint says of itself, and whether it verifies (`problem` is None or a sentence)."""
-    manifest, digest = read_manifest(folder)
-    problem, state_keys = None, []
+    manifest, digest = read_manifest(folder, formats=(CHECKPOINT_FORMAT, MODEL_FORMAT))
+    problem: str | None = None
+    state: Mapping[str, Any] = {}
     try:
-        state_keys = sorted(verify(folder).state)
+        state = verify(folder, formats=(CHECKPOINT_FORMAT, MODEL_FORMAT)).state
     except ArtefactError as error:
         problem = error.what
     size_bytes = sum(int(file["bytes"]) for file in manifest["files"])
@@ -179,7 +201,8 @@ def inspect(folder: Path) -> dict[str, Any]:
         "path": str(folder),
         "manifest_digest": digest,
         "size_bytes": size_bytes,
-        "state_keys": state_keys,
+        "state": dict(state),
+        "state_keys": sorted(state),
         "verified": problem is None,
         "problem": problem,
     }

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import attrs
 import numpy as np
 
-from codex_core.contracts import RowBatch, SavedState
+from codex_core.contracts import RowBatch, SavedState, WriteFile
 from codex_core.lock import Lock
 
 _PADDING = -1
@@ -132,6 +132,7 @@ class FolderCheckpoints:
     every: int
     last: int
     resume_step: int | None = None
+    asynchronous: bool = False
 
     def resume(self) -> SavedState | None:
         """The state saved at `resume_step`."""
@@ -151,15 +152,19 @@ class FolderCheckpoints:
         position: int,
         tokens: int,
         state: Mapping[str, Any],
-        files: Mapping[str, Callable[[Path], None]],
+        files: Mapping[str, WriteFile],
+        detached: bool = False,
     ) -> None:
-        """Write the payload and the state; a step is saved once."""
+        """Write the payload and the state at once; a step is saved once."""
         for name, write in files.items():
             path = self.path(step) / name
             path.parent.mkdir(parents=True, exist_ok=True)
             write(path)
         saved = {"step": step, "position": position, "tokens": tokens, "state": dict(state)}
         (self.path(step) / "state.json").write_text(json.dumps(saved, sort_keys=True), encoding="utf-8")
+
+    def finish(self) -> None:
+        """Nothing is ever in flight here."""
 
     def path(self, step: int) -> Path:
         """The folder of a step."""
