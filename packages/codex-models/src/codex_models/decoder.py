@@ -161,7 +161,7 @@ class Decoder(nn.Module):
         if mask is None:
             mask = visibility(document_ids_BT, dtype)
         x_BTD = self._embedded(ids_BT, positions_BT)
-        noise = self.dropout.generator if options.dropout else None
+        noise = self.dropout.generator
         recompute = self.checkpoint_blocks and caches is None and torch.is_grad_enabled()
         for index, block in enumerate(self.blocks):
             run = partial(

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from codex_core.canonical import readable_json
 from codex_core.errors import ArtefactError
+from codex_core.planning.structuring import structure
 from codex_models.options import DecoderOptions
 
 MODEL_FORMAT = "codex-decoder/1"
@@ -91,8 +92,11 @@ def read_description(folder: Path) -> Description:
         held = json.loads(path.read_text("utf-8"))
         if held["format"] != MODEL_FORMAT:
             raise ValueError(f"format is {held['format']!r}, expected {MODEL_FORMAT!r}")
+        options, mistakes = structure(DecoderOptions, held["options"], "options")
+        if options is None:
+            raise ValueError("; ".join(f"{mistake.path}: {mistake.what}" for mistake in mistakes))
         return Description(
-            options=DecoderOptions(**held["options"]),
+            options=options,
             vocab_size=int(held["vocab_size"]),
             context_length=held["context_length"],
         )
@@ -154,9 +158,10 @@ def model_fingerprint(model: NamedModel) -> str:
     hasher = blake3.blake3()
     for name, tensor in sorted(named_tensors(model).items()):
         hasher.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
-        hasher.update(_bytes_of(tensor))
+        hasher.update(bytes_of(tensor))
     return f"blake3:{hasher.hexdigest()}"
 
 
-def _bytes_of(tensor: Tensor) -> Any:
+def bytes_of(tensor: Tensor) -> Any:
+    """The bytes of a tensor's values, in order, whatever its strides and device."""
     return tensor.to("cpu").contiguous().reshape(-1).view(torch.uint8).numpy()
