@@ -96,6 +96,16 @@ class Journal:
         """The number of this attempt, from 1."""
         return self._attempt
 
+    @property
+    def sequence(self) -> int:
+        """The number of the last record."""
+        return self._sequence
+
+    @property
+    def tail(self) -> str | None:
+        """The digest of the last line."""
+        return self._prev
+
     def append(self, *entries: tuple[str, Mapping[str, Any]]) -> None:
         """Write records `(kind, fields)` in one batch; on an error nothing of the batch stays."""
         time, sequence, prev = timestamp(self._now()), self._sequence, self._prev

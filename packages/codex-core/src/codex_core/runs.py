@@ -19,11 +19,11 @@ from typing import Any
 import attrs
 
 from codex_core import journal as journals
-from codex_core.canonical import readable_json
+from codex_core.canonical import digest_of, readable_json
 from codex_core.clock import Now, timestamp, utc_now
 from codex_core.errors import ArtefactError, InputError, UsageError
 from codex_core.files import OS_FILES, Files, write_atomic
-from codex_core.lock import Lock
+from codex_core.lock import LOCK_FORMAT, Lock
 from codex_core.places import Places
 from codex_core.running import claims, project_journal
 from codex_core.running.claims import Claim
@@ -33,14 +33,14 @@ RUN_FORMAT = "codex-rundir/1"
 #: What `run.json` says while a process works on the run; with the process gone it means `abandoned`.
 WORKING = ("preparing", "running")
 ENDED_WELL = ("finished", "stopped")
-ENDED = (*ENDED_WELL, "failed", "interrupted")
+ENDED = (*ENDED_WELL, "failed", "interrupted", "rolled back")
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 
 
 @attrs.frozen
 class Status:
-    """How a run stands: `preparing`, `running`, `finished`, `stopped`, `failed`, `interrupted`, `abandoned`."""
+    """How a run stands: `preparing`, `running`, or how it ended; `abandoned` when its process left without a word."""
 
     name: str
     reason: str = ""
@@ -83,7 +83,7 @@ class RunDir:
             run = cls(path)
             files.make_folder(run.checkpoints)
             files.make_folder(run.journal)
-            run.write("run.json", readable_json(_FRESH | record), files=files)
+            run._write_record(_FRESH | record, files=files)
         except OSError as error:
             if is_ours:
                 shutil.rmtree(path, ignore_errors=True)
@@ -130,13 +130,21 @@ class RunDir:
 
     def update(self, changes: Mapping[str, Any], *, files: Files = OS_FILES) -> None:
         """Replace fields of `run.json`."""
-        self.write("run.json", readable_json(self.record() | dict(changes)), files=files)
+        self._write_record(self.record() | dict(changes), files=files)
+
+    def _write_record(self, record: Mapping[str, Any], *, files: Files) -> None:
+        """Replace `run.json`, with a digest of what it says."""
+        content = {name: value for name, value in record.items() if name != "digest"}
+        self.write("run.json", readable_json({**content, "digest": digest_of(content)}), files=files)
 
     def lock(self) -> Lock:
         """The lock of the newest attempt; `InputError` when the run ended before it had one."""
         path = self.path / "lock.json"
         try:
-            return Lock.from_dict(json.loads(path.read_bytes()))
+            values = json.loads(path.read_bytes())
+            if isinstance(values, dict) and values.get("format", LOCK_FORMAT) != LOCK_FORMAT:
+                raise _of_another_version(path, values)
+            return Lock.from_dict(values)
         except FileNotFoundError:
             raise InputError(
                 code="RUN-006",
@@ -200,6 +208,8 @@ _FRESH: dict[str, Any] = {
     "ended": None,
     "tags": {},
     "checkpoint": None,
+    "journal": None,
+    "files": {},
 }
 
 
@@ -316,6 +326,20 @@ def unwritable(path: Path, error: OSError) -> InputError:
         what=f"cannot write the run directory: {error.strerror or error}",
         where=str(path),
         fix="free the disk or the permission, or choose another place: --run-dir DIR",
+    )
+
+
+def _of_another_version(path: Path, values: Mapping[str, Any]) -> ArtefactError:
+    environment = values.get("environment")
+    packages = environment.get("packages") if isinstance(environment, Mapping) else None
+    version = packages.get("codex-core") if isinstance(packages, Mapping) else None
+    return ArtefactError(
+        code="RUN-020",
+        what=f"the lock has the format {values.get('format')}",
+        where=str(path),
+        why=f"this version of Codex reads {LOCK_FORMAT}",
+        fix=f"continue it with the version that wrote it: pip install codex-core=={version or 'VERSION'}; "
+        "or start a new run from its configuration: codex train RUN/config.yaml",
     )
 
 

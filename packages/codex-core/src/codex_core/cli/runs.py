@@ -8,19 +8,24 @@ import click
 
 from codex_core import runs as run_folders
 from codex_core.cli.output import print_json, table
+from codex_core.cli.runs_verify import verify
 from codex_core.cli.session import Session
 from codex_core.runs import RunDir
 
 
 @click.group()
 def runs() -> None:
-    """List and show runs.
+    """List, show and verify runs.
 
     \b
     Examples:
       codex runs list
       codex runs show @last
+      codex runs verify @last
     """
+
+
+runs.add_command(verify)
 
 
 @runs.command("list")

@@ -33,7 +33,7 @@ from codex_core.journal import History, Journal
 from codex_core.lock import Lock
 from codex_core.places import Places
 from codex_core.records import FitResult
-from codex_core.running import project_journal
+from codex_core.running import binding, project_journal
 from codex_core.running.recorder import Recorder, failed_write
 from codex_core.running.sinks import Pump
 from codex_core.running.views import MetricRows
@@ -154,6 +154,8 @@ class Attempt:
             "attempt": self.number,
             "config_hash": self.lock.config_hash,
             "lock_digest": digest,
+            "journal": None,
+            "files": dict[str, str](),
         }
         self.run.update(changes, files=self.files)
         self.emit(
@@ -165,6 +167,7 @@ class Attempt:
                 steps=self.lock.steps,
             )
         )
+        self.emit(binding.bound(self.run, self.lock))
         for event in self.noticed:
             self.emit(event)
         if self.resumed is not None:
@@ -189,6 +192,7 @@ class Attempt:
             lambda: self._update_record(problems),
             self._tell_plugins,
             self.recorder.journal.close,
+            self._seal,
         ]
         for part in parts:
             try:
@@ -235,6 +239,15 @@ class Attempt:
             telemetry=self._telemetry(),
         )
         self.recorder.fire(self.registry.fire, "codex_run_finished", context)
+
+    def _seal(self) -> None:
+        """Write down how the journal ended and what lies beside it: the last thing that an attempt does."""
+        books = self.recorder.journal
+        changes = {
+            "journal": {"sequence": books.sequence, "tail": books.tail},
+            "files": binding.sealed(self.run),
+        }
+        self.run.update(changes, files=self.files)
 
     def _verdict(self) -> Verdict:
         assert self.verdict is not None, "an attempt is left by `finish` or by an exception"
