@@ -34,6 +34,20 @@ def test_loss_and_gradients_equal_reference():
     torch.testing.assert_close(weight.grad, twin_weight.grad, rtol=1e-10, atol=1e-12)
 
 
+def test_a_frozen_output_matrix_gives_the_same_loss_and_gradient_of_activations():
+    """What is not trained gets no gradient, and nothing else changes, in chunks that are not full too."""
+    hidden, weight, targets, mask = _case()
+    trained = supervised_cross_entropy(hidden, weight, targets, mask)
+    trained.backward()
+    twin_hidden, frozen = hidden.detach().clone().requires_grad_(), weight.detach().clone()
+    loss = supervised_cross_entropy(twin_hidden, frozen, targets, mask)
+    loss.backward()
+
+    assert loss.item() == trained.item()
+    assert frozen.grad is None
+    torch.testing.assert_close(twin_hidden.grad, hidden.grad, rtol=1e-12, atol=1e-14)
+
+
 def test_loss_of_a_hopeless_target_is_finite_and_exact():
     """A target with a probability below the smallest float still has its true loss."""
     hidden = torch.tensor([[[1.0]]])

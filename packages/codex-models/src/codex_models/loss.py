@@ -2,8 +2,8 @@
 
 Decisions: only supervised tokens reach the output matrix; probabilities overwrite nothing and are kept in the
 dtype of the activations, in chunks that stay in cache; both gradients are finished in the forward pass, so the
-logits of a micro-batch are gone before the backward pass begins. The value is a sum: whoever calls divides by the
-number of supervised tokens of the whole step.
+logits of a micro-batch are gone before the backward pass begins; under a frozen output matrix they never exist
+as a whole. The value is a sum: whoever calls divides by the number of supervised tokens of the whole step.
 
 Shapes: N supervised tokens, D width, V vocabulary.
 """
@@ -46,6 +46,36 @@ class SummedCrossEntropy(torch.autograd.Function):
         return grad_hidden * grad, grad_weight * grad, None
 
 
+class FrozenHeadCrossEntropy(torch.autograd.Function):
+    """As above under an output matrix that is not trained: no more than a chunk of logits is there at once."""
+
+    @staticmethod
+    def forward(ctx: Any, hidden_ND: Tensor, weight_VD: Tensor, targets_N: Tensor) -> Tensor:
+        """Losses, and the gradient of their sum by the activations."""
+        weight = weight_VD.to(hidden_ND.dtype)
+        grad_ND = torch.empty_like(hidden_ND)
+        sum_dtype = torch.promote_types(hidden_ND.dtype, torch.float32)
+        total = torch.zeros((), dtype=sum_dtype, device=hidden_ND.device)
+        num_rows = min(_CHUNK_ROWS, len(hidden_ND))
+        errors_CV = torch.empty((num_rows, len(weight)), dtype=hidden_ND.dtype, device=hidden_ND.device)
+        rows_C = torch.arange(num_rows, device=hidden_ND.device)
+        for start in range(0, len(hidden_ND), _CHUNK_ROWS):
+            chunk = slice(start, start + _CHUNK_ROWS)
+            hidden, targets = hidden_ND[chunk], targets_N[chunk]
+            errors = errors_CV[: len(hidden)]
+            total += _probabilities_and_loss(hidden, weight, targets, out=errors)
+            errors[rows_C[: len(hidden)], targets] -= 1.0
+            torch.mm(errors, weight, out=grad_ND[chunk])
+        ctx.save_for_backward(grad_ND)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
+        """Scale what the forward pass prepared."""
+        (grad_ND,) = ctx.saved_tensors
+        return grad_ND * grad, None, None
+
+
 def _probabilities_and_loss(hidden: Tensor, weight: Tensor, targets: Tensor, *, out: Tensor) -> Tensor:
     logits = F.linear(hidden, weight)
     torch.softmax(logits, -1, out=out)
@@ -64,7 +94,8 @@ def supervised_cross_entropy(
     targets_N = targets_BT.flatten()
     if len(places) < len(hidden_ND):
         hidden_ND, targets_N = hidden_ND.index_select(0, places), targets_N.index_select(0, places)
-    return SummedCrossEntropy.apply(hidden_ND, weight_VD, targets_N)
+    summed = SummedCrossEntropy if weight_VD.requires_grad else FrozenHeadCrossEntropy
+    return summed.apply(hidden_ND, weight_VD, targets_N)
 
 
 @torch.no_grad()
