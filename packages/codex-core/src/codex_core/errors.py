@@ -337,6 +337,9 @@ CATALOGUE: dict[str, CatalogueEntry] = {
     ),
     "DAT-024": CatalogueEntry(ExitCode.INPUT, "A file of a folder of texts is binary."),
     "DAT-025": CatalogueEntry(ExitCode.NO, "Two data sets overlap, and this was to be checked."),
+    "DAT-027": CatalogueEntry(ExitCode.USAGE, "A tokenizer that learns was named where there is no text."),
+    "DAT-028": CatalogueEntry(ExitCode.ARTEFACT, "No installed tokenizer can load a folder."),
+    "DAT-029": CatalogueEntry(ExitCode.USAGE, "What is to be compared is no file and no split."),
     "DAT-026": CatalogueEntry(
         ExitCode.INPUT, "Nothing of a row is to be learned, and such rows are refused."
     ),
@@ -479,6 +482,9 @@ CATALOGUE: dict[str, CatalogueEntry] = {
     "TRN-010": CatalogueEntry(
         ExitCode.USAGE,
         "Options of the trainer ask something of the model or the evaluation that it does not offer.",
+    ),
+    "TRN-011": CatalogueEntry(
+        ExitCode.OK, "Checkpoints are not written beside the training: a copy of what is saved would not fit."
     ),
     "RUN-010": CatalogueEntry(
         ExitCode.INTERRUPTED, "A signal stopped the command; the last finished step was saved."

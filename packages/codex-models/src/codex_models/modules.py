@@ -9,17 +9,15 @@ Shapes: R or B rows, L or T tokens, D width, V vocabulary, S places of the cache
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 
-from codex_core.contracts import LanguageModel
+from codex_core.contracts import LanguageModel, WriteFile
 from codex_models.cache import LayerCache
-
-WriteFile = Callable[[Path], None]
 
 
 class OutputMatrix(Protocol):

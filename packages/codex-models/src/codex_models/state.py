@@ -16,15 +16,21 @@ import attrs
 import blake3
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from codex_core.canonical import readable_json
+from codex_core.contracts import WriteFile
 from codex_core.errors import ArtefactError
 from codex_core.planning.structuring import structure
 from codex_models.options import DecoderOptions
+from codex_models.tensor_files import read_into, write_tensors
 
 MODEL_FORMAT = "codex-decoder/1"
+
+#: The two files of a model folder.
+DESCRIPTION = "model.json"
+TENSORS = "model.safetensors"
 
 
 @attrs.frozen(kw_only=True)
@@ -56,12 +62,11 @@ def named_tensors(model: NamedModel) -> dict[str, Tensor]:
     return {name: parameter.detach() for name, parameter in model.named_parameters()}
 
 
-def tensor_writer(tensors: Callable[[], Mapping[str, Tensor]]) -> Callable[[Path], None]:
+def tensor_writer(tensors: Callable[[], Mapping[str, Tensor]]) -> WriteFile:
     """A function that writes at a path, as safetensors, what `tensors()` gives when it is called."""
 
-    def write(path: Path) -> None:
-        held = {name: tensor.to("cpu").contiguous() for name, tensor in tensors().items()}
-        save_file(held, path, metadata={"format": "pt"})
+    def write(path: Path) -> str:
+        return write_tensors(path, tensors())
 
     return write
 
@@ -74,7 +79,7 @@ def description_writer(model: DescribedModel) -> Callable[[Path], None]:
             readable_json(
                 {
                     "format": MODEL_FORMAT,
-                    "options": attrs.asdict(model.options),
+                    "options": _described(model.options),
                     "vocab_size": model.vocab_size,
                     "context_length": model.context_length,
                 }
@@ -85,9 +90,15 @@ def description_writer(model: DescribedModel) -> Callable[[Path], None]:
     return write
 
 
+def _described(options: DecoderOptions) -> dict[str, Any]:
+    """Options as plain values; where the first parameters came from is no part of a model with its own."""
+    values = attrs.asdict(options)
+    return values if values.get("lora") else {**values, "weights": None}
+
+
 def read_description(folder: Path) -> Description:
     """What `model.json` in `folder` says; raises `ArtefactError` for anything else than what we write."""
-    path = folder / "model.json"
+    path = folder / DESCRIPTION
     try:
         held = json.loads(path.read_text("utf-8"))
         if held["format"] != MODEL_FORMAT:
@@ -146,11 +157,15 @@ def require_same_shapes(path: Path, found: Mapping[str, Tensor], expected: Mappi
 
 @torch.no_grad()
 def load_tensors(model: NamedModel, path: Path) -> None:
-    """Copy the file's tensors into the model's parameters."""
-    found, expected = read_tensors(path), named_tensors(model)
-    require_same_shapes(path, found, expected)
-    for name, tensor in expected.items():
-        tensor.copy_(found[name])
+    """Read the file's tensors into the model's parameters."""
+    read_exactly(path, named_tensors(model))
+
+
+@torch.no_grad()
+def read_exactly(path: Path, expected: Mapping[str, Tensor]) -> None:
+    """Fill tensors from a file that holds these and no others; raises `ArtefactError` when it does not."""
+    require_same_shapes(path, read_tensors(path), expected)  # mapped lazily: no values are read here
+    read_into(path, expected)
 
 
 def model_fingerprint(model: NamedModel) -> str:

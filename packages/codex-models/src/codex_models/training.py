@@ -29,10 +29,18 @@ from codex_models.optimizer import NamedOptimizer
 from codex_models.patience import Patience
 from codex_models.precision import device_for, dtype_name, training_dtype
 from codex_models.scaler import LossScaler
+from codex_models.staging import HostCopies, copies_for
 from codex_models.state import tensor_writer
 from codex_models.trainer_options import TorchTrainerOptions
 
 STATE_FORMAT = "codex-torch-trainer/1"
+
+#: The state of every generator, by purpose: there is none, and a checkpoint says so.
+RANDOM = {
+    "dropout": "a function of run.seed, step and micro-batch",
+    "data.order": "a function of the seed, epoch and position",
+    "evaluation": "draws nothing",
+}
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -71,6 +79,7 @@ class Training:
     scaler: LossScaler | None = None
     average: WeightAverage | None = None
     blocks: CompiledBlocks | None = None
+    copies: HostCopies | None = None
     has_weights: bool = False
     step: int = 0
     tokens: int = 0
@@ -175,6 +184,9 @@ def begin(
     model.set_noise(training.noise)
     if options.ema is not None:
         training.average = WeightAverage(model.trainable(), decay=options.ema)
+    training.copies = copies_for(
+        model.trainable().values(), lock, has_average=training.average is not None, emit=emit
+    )
     if saved is not None:
         _restore(training, saved)
     emit(_prepared(training, lock))
@@ -182,20 +194,27 @@ def begin(
 
 
 def save(training: Training, lock: Lock, checkpoints: Checkpoints) -> None:
-    """Commit a checkpoint of everything that a resume needs."""
-    model, average = training.model, training.average
+    """Commit a checkpoint of everything that a resume needs; with copies of it, while training goes on."""
+    model, average, copies = training.model, training.average, training.copies
+    detached = copies is not None and checkpoints.asynchronous
     weights = {name: value.detach() for name, value in model.trainable().items()}
+    moments = training.optimizer.tensors()
     shown = weights if average is None else average.tensors
+    if copies is not None and detached:
+        checkpoints.finish()  # the copies of the save before are about to be overwritten
+        weights, moments = copies.take(weights, "weights"), copies.take(moments, "moments")
+        shown = weights if average is None else copies.take(average.tensors, "average")
     files = {f"model/{name}": write for name, write in model.payload(shown).items()}
     if average is not None:
         files |= {f"trainer/weights/{name}": write for name, write in model.payload(weights).items()}
-    files["trainer/optimizer.safetensors"] = tensor_writer(training.optimizer.tensors)
+    files["trainer/optimizer.safetensors"] = tensor_writer(lambda: moments)
     checkpoints.save(
         step=training.step,
         position=training.step * lock.batch_rows,
         tokens=training.tokens,
         state=_state(training),
         files=files,
+        detached=detached,
     )
 
 
@@ -211,6 +230,7 @@ def _state(training: Training) -> dict[str, Any]:
         "patience": training.patience.state(),
         "scaler": None if training.scaler is None else training.scaler.state(),
         "average": training.average is not None,
+        "random": RANDOM,
     }
 
 
