@@ -206,13 +206,33 @@ class PreparedData(Protocol):
         """The tokenizer's artefact, as `TokenizerClass.load` reads it."""
 
     def packed(self, split: str, *, seed: int) -> PackedRows:
-        """The packed rows of `split`, shuffled by `seed`; raises `InputError` for a split without rows."""
+        """The packed rows of `split`, shuffled by `seed`; raises `InputError` for a split without rows.
+
+        Sets from which documents can be left out (see `LeavingOut`) take a further argument `without`.
+        """
 
     def texts(self, split: str) -> Iterator[PreparedText]:
         """The documents of `split`, in stored order."""
 
     def summary(self) -> str:
         """A few readable lines: sources, rows kept and dropped, splits, tokens, digests."""
+
+
+@runtime_checkable
+class LeavingOut(Protocol):
+    """A prepared set from which documents can be left out; optional, and what going back and skipping needs."""
+
+    def packed(self, split: str, *, seed: int, without: Mapping[str, int]) -> PackedRows:
+        """As `PreparedData.packed`, with documents left out: `without` is the first global position without each.
+
+        Their tokens stay where they are and lose their supervision; nothing else changes.
+        """
+
+    def document_ids(self, split: str) -> Iterator[str]:
+        """The ids of the documents of `split`, in stored order."""
+
+    def documents_at(self, split: str, *, seed: int, positions: Sequence[int]) -> tuple[str, ...]:
+        """The ids of the documents of which something is learned in the rows at these global positions."""
 
 
 @runtime_checkable

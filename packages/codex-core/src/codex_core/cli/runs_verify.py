@@ -35,13 +35,13 @@ _MOST_SHOWN = 5
 def verify(session: Session, reference: str, data_path: Path | None, as_json: bool) -> int:
     """Work out every digest of RUN again; exit 7 names the first file that is not what the run wrote.
 
-    The root digest stands for the whole directory: kept elsewhere, it shows a history that was rewritten.
-
     \b
     Examples:
       codex runs verify
       codex runs verify @last --data .codex/store/tokens/KEY
       codex runs verify @last --json
+
+    The root digest stands for the whole directory: kept elsewhere, it shows a history that was rewritten.
     """
     run = runs.find(reference, session.places)
 

@@ -187,6 +187,10 @@ class ShuffledRows:
         """Supervised tokens in these rows."""
         return int(self.supervised[self._rows_at(start, count)].sum())
 
+    def numbers(self, start: int, count: int) -> NDArray[np.int64]:
+        """Which rows of the plan are at global positions [start, start + count)."""
+        return self._rows_at(start, count)
+
     def _rows_at(self, start: int, count: int) -> NDArray[np.int64]:
         """The rows at these positions, out of the block that was permuted last wherever it holds them."""
         parts = []

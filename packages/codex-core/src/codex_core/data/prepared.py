@@ -6,8 +6,9 @@ found beside it in the same store, so a store can be moved or copied as a whole.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import attrs
@@ -15,6 +16,7 @@ import attrs
 from codex_core.contracts import PreparedText
 from codex_core.data import texts as texts_stage
 from codex_core.data import tokenizer_store, tokens
+from codex_core.data.leaving_out import RowsWithout, learned_documents, numbers_of
 from codex_core.data.packing import ShuffledRows
 from codex_core.data.splits import SPLITS
 from codex_core.data.store import Stored, damaged, verify
@@ -33,8 +35,30 @@ class Prepared:
     texts_path: Path
     texts_manifest: Mapping[str, Any] = attrs.field(repr=False)
 
-    def packed(self, split: str, *, seed: int) -> ShuffledRows:
-        """The packed rows of `split`, shuffled by `seed`; raises `InputError` for a split without rows."""
+    def packed(
+        self, split: str, *, seed: int, without: Mapping[str, int] = MappingProxyType({})
+    ) -> ShuffledRows | RowsWithout:
+        """The packed rows of `split`, shuffled by `seed`; raises `InputError` for a split without rows.
+
+        `without` are documents of which nothing is learned from a global position on.
+        """
+        rows = self._packed(split, seed=seed)
+        if not without:
+            return rows
+        numbers = numbers_of(without, self.document_ids(split))
+        return RowsWithout(rows, {number: without[id] for id, number in numbers.items()})
+
+    def document_ids(self, split: str) -> Iterator[str]:
+        """The ids of the documents of `split`, in stored order."""
+        self._counts(split)
+        return (record.id for record in texts_stage.open_shard(self.texts_path, self.texts_manifest, split))
+
+    def documents_at(self, split: str, *, seed: int, positions: Sequence[int]) -> tuple[str, ...]:
+        """The ids of the documents of which something is learned in the rows at these global positions."""
+        numbers = set(learned_documents(self._packed(split, seed=seed), positions))
+        return tuple(id for number, id in enumerate(self.document_ids(split)) if number in numbers)
+
+    def _packed(self, split: str, *, seed: int) -> ShuffledRows:
         counts = self._counts(split)
         if counts["rows"] == 0:
             raise InputError(
