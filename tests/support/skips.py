@@ -25,6 +25,7 @@ class Allowed(NamedTuple):
 #: Reasons that hold wherever the suite runs.
 ALLOWED = (
     Allowed(r"needs an accelerator", 40),
+    Allowed(r"needs a C\+\+ compiler", 5),
     Allowed(r"`unshare -n` is not permitted here", 3),
     Allowed(r"the environment was not made by Hatch", 3),
     Allowed(r"there is no git here", 3),

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from codex_core.contracts import Loaded, RowBatch
+from codex_core.contracts import Loaded, RowBatch, SavedState
 from codex_models.decoder import Decoder
 from codex_models.gradients import gradients_of
 from codex_models.guards import Outcome
@@ -61,6 +61,12 @@ def step_of(
     with repeatable(threads=1, exact=True):
         outcome = gradients_of(training, lock, batches, step=1, supervised=count)
     return outcome, {name: value.grad.clone() for name, value in training.model.trainable().items()}
+
+
+def files_of(state: SavedState) -> dict[str, bytes]:
+    """Every file of a checkpoint with its bytes."""
+    paths = [path for path in sorted(state.path.rglob("*")) if path.is_file()]
+    return {path.relative_to(state.path).as_posix(): path.read_bytes() for path in paths}
 
 
 def distance(one: dict[str, Tensor], other: dict[str, Tensor]) -> float:

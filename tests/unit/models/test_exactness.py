@@ -10,15 +10,11 @@ from codex_core.errors import CapabilityMissing, ConfigError
 from codex_models.exactness import arithmetic_of, kernel_digest, require_level, require_same_arithmetic
 from codex_models.precision import repeatable
 from tests.support.decoders import TINY, CountingRows, lock_for, options_for, train
+from tests.support.trainings import files_of
 
 ROWS = CountingRows(num_rows=12, unsupervised=frozenset({2, 9}))
 NOISY = attrs.evolve(TINY, dropout=0.2)
 CPU = torch.device("cpu")
-
-
-def _files(state) -> dict[str, bytes]:
-    paths = [path for path in sorted(state.path.rglob("*")) if path.is_file()]
-    return {path.relative_to(state.path).as_posix(): path.read_bytes() for path in paths}
 
 
 def _trained(folder, micro_batch_rows, *, exactness, **changes):
@@ -40,7 +36,7 @@ def test_l2_micro_batches_change_no_bit(tmp_path, changes):
     """Eight rows at once or two rows four times: equal weights, moments, losses and norms, with dropout and masks."""
     whole = _trained(tmp_path / "8x1", 8, exactness="L2", **changes)
     parts = _trained(tmp_path / "2x4", 2, exactness="L2", **changes)
-    assert _files(whole.checkpoints.saved[4]) == _files(parts.checkpoints.saved[4])
+    assert files_of(whole.checkpoints.saved[4]) == files_of(parts.checkpoints.saved[4])
     assert whole.of_kind("step") == parts.of_kind("step")
     assert whole.of_kind("training_prepared")[0].exactness == "L2"
 
@@ -49,7 +45,7 @@ def test_l1_does_not_promise_what_l2_does(tmp_path):
     """The comparison is sharp: under L1 the same two splits differ in some bit."""
     whole = _trained(tmp_path / "8x1", 8, exactness="L1")
     parts = _trained(tmp_path / "2x4", 2, exactness="L1")
-    assert _files(whole.checkpoints.saved[4]) != _files(parts.checkpoints.saved[4])
+    assert files_of(whole.checkpoints.saved[4]) != files_of(parts.checkpoints.saved[4])
 
 
 @pytest.mark.parametrize("exactness", ["L1", "L2"])
@@ -57,7 +53,7 @@ def test_two_runs_are_equal_and_another_seed_is_not(tmp_path, exactness):
     """Equal locks give equal rows and weights; seed 0 is a seed like any other."""
     one = _trained(tmp_path / "a", 4, exactness=exactness)
     two = _trained(tmp_path / "b", 4, exactness=exactness)
-    assert _files(one.checkpoints.saved[4]) == _files(two.checkpoints.saved[4])
+    assert files_of(one.checkpoints.saved[4]) == files_of(two.checkpoints.saved[4])
     assert one.of_kind("step") == two.of_kind("step")
     losses = {
         seed: [

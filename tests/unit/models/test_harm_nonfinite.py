@@ -119,7 +119,7 @@ def test_a8_skipped_steps_survive_a_resume(tmp_path):
 def test_a8_stop_tells_before_it_ends(tmp_path):
     """The default stops the run; the journal has the real number before the error does."""
     events = []
-    with pytest.raises(RunFailed, match="inf|nan"):
+    with pytest.raises(RunFailed, match=r"inf|nan"):
         train(tmp_path, evaluate=Breaker(3), evaluate_every=1, events=events)
     (told,) = [event for event in events if event.kind == "update_withheld"]
     assert (told.step, told.action, told.positions) == (3, "stop", tuple(range(8, 12)))
