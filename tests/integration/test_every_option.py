@@ -156,6 +156,7 @@ IN_OBJECTS = {
     ("codex-models/decoder", "model.norm"): Built({"norm": "layer"}, "model"),
     ("codex-models/decoder", "model.biases"): Built({"biases": "qkv"}, "model"),
     ("codex-models/decoder", "model.qk_norm"): Built({"qk_norm": True}, "model"),
+    ("codex-models/decoder", "model.weights"): Built({"weights": "no-such-folder"}, "model"),
     ("codex-models/decoder", "model.ffn_width"): Built({"ffn_width": 16}, "model"),
     ("codex-models/decoder", "model.context_length"): Built({"context_length": 64}, "context"),
     ("codex-models/decoder", "model.tied_embeddings"): Built({"tied_embeddings": False}, "model"),

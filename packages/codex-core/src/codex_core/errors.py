@@ -302,7 +302,9 @@ CATALOGUE: dict[str, CatalogueEntry] = {
         ExitCode.INPUT,
         "A row is not what its format demands (broken, NaN, a repeated key, too deep), or a source does not parse.",
     ),
-    "DAT-005": CatalogueEntry(ExitCode.INPUT, "A field of a row is missing or does not hold what its form demands."),
+    "DAT-005": CatalogueEntry(
+        ExitCode.INPUT, "A field of a row is missing or does not hold what its form demands."
+    ),
     "DAT-006": CatalogueEntry(ExitCode.INPUT, "A line or a file is longer than the limit."),
     "DAT-007": CatalogueEntry(ExitCode.INPUT, "A split is needed and has no documents, or does not exist."),
     "DAT-008": CatalogueEntry(
@@ -336,10 +338,9 @@ CATALOGUE: dict[str, CatalogueEntry] = {
         ExitCode.MISSING, "A file is compressed with zstd, and zstandard is not installed."
     ),
     "DAT-024": CatalogueEntry(ExitCode.INPUT, "A file of a folder of texts is binary."),
-    "DAT-025": CatalogueEntry(ExitCode.NO, "Two data sets overlap, and this was to be checked."),
     "DAT-027": CatalogueEntry(ExitCode.USAGE, "A tokenizer that learns was named where there is no text."),
     "DAT-028": CatalogueEntry(ExitCode.ARTEFACT, "No installed tokenizer can load a folder."),
-    "DAT-029": CatalogueEntry(ExitCode.USAGE, "What is to be compared is no file and no split."),
+    "DAT-025": CatalogueEntry(ExitCode.USAGE, "What is to be compared is no file and no split."),
     "DAT-026": CatalogueEntry(
         ExitCode.INPUT, "Nothing of a row is to be learned, and such rows are refused."
     ),
@@ -457,6 +458,22 @@ CATALOGUE: dict[str, CatalogueEntry] = {
     "MOD-004": CatalogueEntry(ExitCode.USAGE, "A device or a dtype is misspelt."),
     "MOD-005": CatalogueEntry(ExitCode.INPUT, "A row or prompt is empty or longer than the model's context."),
     "MOD-006": CatalogueEntry(ExitCode.INPUT, "A row or prompt holds ids outside the model's vocabulary."),
+    "MOD-007": CatalogueEntry(
+        ExitCode.INPUT,
+        "A directory of model files lacks some, or holds some that are never used: pickles and code.",
+    ),
+    "MOD-008": CatalogueEntry(
+        ExitCode.INPUT,
+        "A directory holds an architecture, or settings of one, that the decoder does not compute.",
+    ),
+    "MOD-009": CatalogueEntry(
+        ExitCode.INPUT, "The tensors of a directory are not those that its configuration describes."
+    ),
+    "MOD-010": CatalogueEntry(ExitCode.INPUT, "A tensor file of a directory is damaged or cannot be read."),
+    "MOD-014": CatalogueEntry(
+        ExitCode.INPUT, "The folder to take weights from holds no model, or one of another shape."
+    ),
+    "MOD-015": CatalogueEntry(ExitCode.USAGE, "The tokenizer has ids that the model does not know."),
     "TRN-001": CatalogueEntry(ExitCode.NO, "A training step has no supervised token."),
     "TRN-002": CatalogueEntry(
         ExitCode.NO, "A loss or gradient is not finite; the update was not applied and training stopped."

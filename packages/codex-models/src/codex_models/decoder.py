@@ -15,12 +15,15 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
+import attrs
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from codex_models.attention import RotateHeads, attend, rotary_tables, rotated, visibility
 from codex_models.cache import LayerCache
+from codex_models.decoding import Weights
+from codex_models.initial_weights import Held, look_into, require_same_shape
 from codex_models.layers import Dropout, Embedding, Linear, Norm, NormedLinear, gated_silu, unit_rms
 from codex_models.live import TorchLanguageModel
 from codex_models.modules import WriteFile
@@ -28,9 +31,12 @@ from codex_models.options import DecoderOptions
 from codex_models.precision import device_for, inference_dtype
 from codex_models.recompute import recomputed
 from codex_models.state import (
+    DESCRIPTION,
+    TENSORS,
     description_writer,
     load_tensors,
     model_fingerprint,
+    named_tensors,
     read_description,
     tensor_writer,
 )
@@ -113,13 +119,38 @@ class Decoder(nn.Module):
 
     @classmethod
     def build(cls, options: DecoderOptions, *, vocab_size: int, seed: int) -> Decoder:
-        """A freshly initialised decoder; equal arguments give equal parameters."""
+        """A decoder with fresh parameters, or with those of `options.weights`; equal arguments give equal ones.
+
+        Raises `ConfigError` or `InputError` when the folder holds no model, or one of another shape.
+        """
+        if options.weights is not None:
+            return cls._begun(options, look_into(Path(options.weights)), vocab_size=vocab_size)
         model = cls(options, vocab_size=vocab_size)
         generator = torch.Generator().manual_seed(seed)
         with torch.no_grad():
             for name, parameter in model.named_parameters():
                 if parameter.dim() > 1:
                     parameter.normal_(std=_init_std(name, options), generator=generator)
+        return model
+
+    @classmethod
+    def _begun(cls, options: DecoderOptions, held: Held, *, vocab_size: int) -> Decoder:
+        """A decoder with a folder's parameters; it has the folder's vocabulary, which may be the larger one."""
+        require_same_shape(options, held, vocab_size=vocab_size)
+        model = cls(options, vocab_size=held.vocab_size)
+        own = named_tensors(model)
+        found = held.tensors({name: tensor.shape for name, tensor in own.items()})
+        with torch.no_grad():
+            for name, tensor in own.items():
+                tensor.copy_(found[name])
+        return model
+
+    @classmethod
+    def from_folder(cls, folder: Path) -> Decoder:
+        """The decoder that a checkpoint, a model folder or a Hugging Face directory holds, in float32."""
+        held = look_into(folder)
+        model = cls._begun(attrs.evolve(held.options, weights=None), held, vocab_size=held.vocab_size)
+        model.context_length = held.context_length
         return model
 
     @classmethod
@@ -133,10 +164,11 @@ class Decoder(nn.Module):
         description = read_description(path)
         model = cls(description.options, vocab_size=description.vocab_size)
         model.context_length = description.context_length
-        load_tensors(model, path / "model.safetensors")
+        load_tensors(model, path / TENSORS)
         fingerprint = model_fingerprint(model)
         model.prepare_for_inference(compute)
-        return TorchLanguageModel(model.to(place), fingerprint=fingerprint)
+        model.to(place)
+        return TorchLanguageModel(model, fingerprint=fingerprint, weights=partial(Weights, model))
 
     def hidden(
         self,
@@ -202,13 +234,13 @@ class Decoder(nn.Module):
     def payload(self, tensors: Mapping[str, Tensor]) -> dict[str, WriteFile]:
         """The files of a model folder; `open` and `restore` read them."""
         return {
-            "model.safetensors": tensor_writer(lambda: tensors),
-            "model.json": description_writer(self),
+            TENSORS: tensor_writer(lambda: tensors),
+            DESCRIPTION: description_writer(self),
         }
 
     def restore(self, folder: Path) -> None:
         """Copy a model folder's tensors into the parameters; raises `ArtefactError` when they do not fit."""
-        load_tensors(self, folder / "model.safetensors")
+        load_tensors(self, folder / TENSORS)
 
     def language_model(self) -> TorchLanguageModel:
         """A live view for scoring and generation."""

@@ -81,6 +81,13 @@ class DecoderOptions:
     )
     norm_eps: float = option(1e-5, doc="added to the mean square or variance in norms", minimum=0.0)
 
+    weights: str | None = option(
+        None,
+        doc="folder to take the first parameters from, instead of chance: a checkpoint, a model folder, "
+        "or a Hugging Face directory of the same shape",
+        unit="path",
+    )
+
     def __attrs_post_init__(self) -> None:
         self._fill_in()
         if self.width_per_head is None and (self.width % self.heads or (self.width // self.heads) % 2):
