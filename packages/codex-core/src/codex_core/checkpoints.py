@@ -10,8 +10,10 @@ into `quarantine/` when it does not verify.
 
 from __future__ import annotations
 
+import copy
 import errno
 import secrets
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
@@ -96,6 +98,7 @@ class CheckpointStore:
     before_save: Callable[[], None] = lambda: None
     files: Files = OS_FILES
     now: Now = utc_now
+    timer: Callable[[], float] = time.perf_counter
     _in_flight: InFlight | None = None
     _saved: Checkpoint | None = None
     _events: list[Event] = attrs.field(factory=list)
@@ -235,12 +238,17 @@ class CheckpointStore:
             told["best"] = {"metric": self.rule.metric, "split": self.rule.split, "mode": self.rule.mode}
             told["best"]["table"] = table
         return Content(
-            step=step, position=position, tokens=tokens, state=dict(state), payload=dict(payload), told=told
+            step=step,
+            position=position,
+            tokens=tokens,
+            state=copy.deepcopy(dict(state)),
+            payload=dict(payload),
+            told=told,
         )
 
     def _work(self, content: Content) -> None:
         """Everything of a save that may happen beside the training."""
-        flight = self._in_flight
+        flight, began = self._in_flight, self.timer()
         go_on = (lambda: flight.is_wanted) if flight is not None else (lambda: True)
         try:
             folder = Commit(
@@ -257,6 +265,7 @@ class CheckpointStore:
                 path=f"{self.root.name}/{saved.path.name}",
                 manifest_digest=saved.digest,
                 size_bytes=saved.size_bytes,
+                seconds=round(self.timer() - began, 6),
             )
         )
         asides = [path for path in self.root.glob("step-*.aside-*") if self._is_replaced(path, saved.step)]

@@ -117,13 +117,17 @@ class PerfMeasured(Event):
 
 @attrs.frozen(kw_only=True)
 class CheckpointSaved(Event):
-    """A checkpoint was committed and verified; `path` is relative to the run directory."""
+    """A checkpoint was committed and verified; `path` is relative to the run directory.
+
+    `seconds` is how long that took, beside the training or not; None where nobody measured.
+    """
 
     kind: ClassVar[str] = "checkpoint_saved"
     step: int
     path: str
     manifest_digest: str
     size_bytes: int
+    seconds: float | None = None
 
 
 @attrs.frozen(kw_only=True)

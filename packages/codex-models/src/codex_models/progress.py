@@ -26,13 +26,17 @@ def is_due(step: int, *, every: int, last: int) -> bool:
 
 @attrs.define(eq=False)
 class Pace:
-    """Rates over the interval since they were last told; evaluating and saving are not counted."""
+    """Rates over the interval since they were last told; evaluating and saving are not counted.
+
+    How long saves held the training up is told beside them, for the saves since the last telling.
+    """
 
     clock: Callable[[], float]
     since: float = 0.0
     steps: int = 0
     tokens: int = 0
     supervised: int = 0
+    saving_s: float | None = None
 
     def __attrs_post_init__(self) -> None:
         self.since = self.clock()
@@ -50,6 +54,14 @@ class Pace:
         yield
         self.since += self.clock() - began
 
+    @contextmanager
+    def saving(self) -> Iterator[None]:
+        """Leave out the time that is spent inside, and tell of it."""
+        began = self.clock()
+        with self.paused():
+            yield
+        self.saving_s = (self.saving_s or 0.0) + self.clock() - began
+
     def measured(self, step: int) -> PerfMeasured:
         """Rates of the interval that ends at `step`; the next one begins."""
         now = self.clock()
@@ -60,5 +72,7 @@ class Pace:
             "step_ms": 1e3 * elapsed_s / max(1, self.steps),
             "peak_rss_bytes": float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _MAXRSS_UNIT),
         }
-        self.since, self.steps, self.tokens, self.supervised = now, 0, 0, 0
+        if self.saving_s is not None:
+            values["save_blocked_ms"] = 1e3 * self.saving_s
+        self.since, self.steps, self.tokens, self.supervised, self.saving_s = now, 0, 0, 0, None
         return PerfMeasured(step=step, values=values)

@@ -76,7 +76,7 @@ class TorchTrainer:
                         training.patience.take(evaluate(live, step), step)
                 reason = _reason(training, lock, stopped=step < lock.steps and should_stop())
                 if reason in ("signal", "early") or checkpoints.is_due(step):
-                    with pace.paused():
+                    with pace.saving():
                         save(training, lock, checkpoints)
             return FitResult(
                 steps=training.step, tokens=training.tokens, reason=reason, metrics=dict(training.metrics)
