@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 import torch
 
 from codex_core.errors import InputError
 from codex_core.records import GenerationSettings
+from codex_models.decoding import Weights
 from codex_models.generate import choose
 from codex_models.live import TorchLanguageModel
 from tests.support.decoders import VOCAB_SIZE, decoder, one_document
@@ -104,23 +107,32 @@ def test_cached_generation_equals_reading_everything_again():
         assert _continuations(language_model, [prompt])[0] == read[len(prompt) :]
 
 
-def test_cached_logits_equal_full_logits(monkeypatch):
+def test_cached_logits_equal_full_logits():
     """The logits from which generation chooses differ from those of a full pass by less than 1e-5."""
     language_model = _language_model()
-    model, seen = language_model.model, []
-    monkeypatch.setattr(
-        "codex_models.generate.choose", lambda logits, *rest: seen.append(logits) or int(logits.argmax())
-    )
-    prompts = _rows(3, 8)
-    continued = _continuations(language_model, prompts)
+    model, prompts, continued = language_model.model, _rows(3, 8), _rows(9, 9)
+    reading = language_model.reading(24)
+    seen = [reading.read_prompts(prompts)]
+    seen += [reading.read_tokens(list(tokens)) for tokens in zip(*continued, strict=True)]
     for number, prompt in enumerate(prompts):
         ids = torch.tensor([prompt + continued[number]])
         with torch.no_grad():
             logits = model.head(model.hidden(*one_document(ids)))[0]
-        for step in range(GREEDY.max_new_tokens):
-            torch.testing.assert_close(
-                seen[2 * step + number], logits[len(prompt) + step - 1], rtol=0, atol=1e-5
-            )
+        for step, found in enumerate(seen):
+            torch.testing.assert_close(found[number], logits[len(prompt) + step - 1], rtol=0, atol=1e-5)
+
+
+def test_an_opened_decoder_continues_like_a_live_one():
+    """The fast way to read gives the greedy continuations of the module as it is, rows of any length together."""
+    live = _language_model(context_length=32)
+    prompts = _rows(1, 12, 5, 11)
+    expected = _continuations(live, prompts)
+    frozen = decoder()
+    frozen.context_length = 32
+    frozen.prepare_for_inference(torch.float32)
+    opened = TorchLanguageModel(frozen, weights=partial(Weights, frozen))
+    assert _continuations(opened, prompts) == expected
+    assert [_continuations(opened, [prompt])[0] for prompt in prompts] == expected
 
 
 def test_greedy_continuations_do_not_depend_on_the_batch():

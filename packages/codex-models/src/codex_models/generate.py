@@ -4,7 +4,7 @@ Decisions: prompts of a batch share forward passes and nothing else; each sample
 seeded by the settings' seed and its number; rows that end leave the batch; a row ends with `stop` at a stop id
 (which is not part of its ids), with `length` at `max_new_tokens` or at the end of the context.
 
-Shapes: B rows still going, T tokens, S places of the cache, V vocabulary.
+Shapes: B rows still going, T tokens, V vocabulary.
 """
 
 from __future__ import annotations
@@ -48,7 +48,6 @@ class _Batch:
         self.settings = settings
         self.rows = list(numbers)
         self.prompts = [prompts[number] for number in numbers]
-        self.lengths = torch.tensor([len(prompt) for prompt in self.prompts])
         self.room = {number: self._room(len(prompts[number])) for number in numbers}
         self.samplers = {
             number: torch.Generator().manual_seed(seed_for(settings.seed, "sampling", number))
@@ -62,12 +61,12 @@ class _Batch:
         )
         if not self.rows:
             return
-        logits_BV = self._read_prompts()
+        # Rows may share places, so the one with the shortest prompt may need those beyond the longest.
+        num_places = max(map(len, self.prompts)) + max(self.room[number] for number in self.rows)
+        self.reading = self.language_model.reading(num_places)
+        logits_BV = self.reading.read_prompts(self.prompts).cpu()
         while True:
-            chosen = [
-                choose(row_V, self.settings, self.samplers[number])
-                for number, row_V in zip(self.rows, logits_BV, strict=True)
-            ]
+            chosen = self._choose(logits_BV)
             stopped = []
             for number, token in zip(self.rows, chosen, strict=True):
                 if token in self.settings.stop_ids:
@@ -80,7 +79,16 @@ class _Batch:
             yield from self._end([number for number in self.rows if self.room[number] == 0], "length")
             if not self.rows:
                 return
-            logits_BV = self._read_tokens([tokens[number] for number in self.rows])
+            logits_BV = self.reading.read_tokens([tokens[number] for number in self.rows]).cpu()
+
+    def _choose(self, logits_BV: Tensor) -> list[int]:
+        if self.settings.temperature == 0.0:
+            likeliest: list[int] = logits_BV.argmax(-1).tolist()
+            return likeliest
+        return [
+            choose(row_V, self.settings, self.samplers[number])
+            for number, row_V in zip(self.rows, logits_BV, strict=True)
+        ]
 
     def _room(self, prompt_length: int) -> int:
         """New tokens that fit: the last one is never read, hence the extra place."""
@@ -94,53 +102,10 @@ class _Batch:
         keep = [place for place, number in enumerate(self.rows) if number not in numbers]
         self.rows = [self.rows[place] for place in keep]
         self.prompts = [self.prompts[place] for place in keep]
-        self.lengths = self.lengths[keep]
         if cached:
-            for layer in self.caches:
-                layer.keep(keep)
+            self.reading.keep(keep)
         for number in numbers:
             yield GenerationChunk(index=number, ids=(), finish_reason=reason)
-
-    def _read_prompts(self) -> Tensor:
-        ids_BT = padded(self.prompts)
-        B, T = ids_BT.shape
-        num_places = int((self.lengths + torch.tensor([self.room[n] for n in self.rows])).max())
-        self.caches = self.language_model.model.caches(B, num_places)
-        positions_BT = torch.arange(T).expand(B, T)
-        hidden_BTD = self._forward(ids_BT, positions_BT, starts=None, num_seen=T)
-        return self._logits(hidden_BTD[torch.arange(B), self.lengths - 1])
-
-    def _read_tokens(self, tokens: Sequence[int]) -> Tensor:
-        starts_B = self.lengths
-        self.lengths = starts_B + 1
-        hidden_BTD = self._forward(
-            torch.tensor(tokens)[:, None],
-            starts_B[:, None],
-            starts=starts_B,
-            num_seen=int(self.lengths.max()),
-        )
-        return self._logits(hidden_BTD[:, 0])
-
-    def _forward(
-        self, ids_BT: Tensor, positions_BT: Tensor, *, starts: Tensor | None, num_seen: int
-    ) -> Tensor:
-        model = self.language_model.model
-        device, dtype = model.head.weight.device, model.head.weight.dtype
-        hidden_BTS = torch.arange(num_seen) > positions_BT[:, :, None]
-        mask = (
-            torch.zeros(hidden_BTS.shape, dtype=dtype)
-            .masked_fill_(hidden_BTS, -torch.inf)[:, None]
-            .to(device)
-        )
-        for layer in self.caches:
-            layer.place(None if starts is None else starts.to(device), num_seen)
-        with self.language_model.undisturbed(), torch.no_grad():
-            ids_BT, positions_BT = ids_BT.to(device), positions_BT.to(device)
-            return model.hidden(ids_BT, positions_BT, ids_BT, caches=self.caches, mask=mask)
-
-    @torch.no_grad()
-    def _logits(self, hidden_BD: Tensor) -> Tensor:
-        return self.language_model.model.head(hidden_BD).float().cpu()
 
 
 def choose(logits_V: Tensor, settings: GenerationSettings, sampler: torch.Generator) -> int:
@@ -157,9 +122,3 @@ def choose(logits_V: Tensor, settings: GenerationSettings, sampler: torch.Genera
         before = probabilities.cumsum(-1) - probabilities
         probabilities = probabilities[before < settings.top_p * probabilities.sum()]
     return int(ids[torch.multinomial(probabilities, 1, generator=sampler)])
-
-
-def padded(rows: Sequence[Sequence[int]]) -> Tensor:
-    """Rows of ids as one (B, T) tensor, padded at the right with id 0."""
-    width = max(map(len, rows))
-    return torch.tensor([[*row, *[0] * (width - len(row))] for row in rows], dtype=torch.int64)

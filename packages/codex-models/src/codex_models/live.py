@@ -8,16 +8,19 @@ Shapes: B rows, T tokens, N scored tokens.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from typing import TYPE_CHECKING
 
 import torch
 
 from codex_core.errors import InputError
 from codex_core.records import GenerationChunk, GenerationSettings
-from codex_models.generate import generate, padded
+from codex_models.decoding import DecoderReading, Weights
+from codex_models.generate import generate
 from codex_models.loss import log_probabilities
+from codex_models.reading import ModuleReading, Reading, padded
 from codex_models.state import model_fingerprint
 
 if TYPE_CHECKING:
@@ -30,9 +33,17 @@ _TOKENS_AT_ONCE = 8192
 class TorchLanguageModel:
     """Scores and continues rows of token ids."""
 
-    def __init__(self, model: CachingModule, *, fingerprint: str | None = None) -> None:
+    def __init__(
+        self,
+        model: CachingModule,
+        *,
+        fingerprint: str | None = None,
+        weights: Callable[[], Weights] | None = None,
+    ) -> None:
+        """`weights` reads a module that will not change any more, once something is generated with it."""
         self.model = model
         self._fingerprint = fingerprint
+        self._weights = None if weights is None else cache(weights)
 
     @property
     def vocab_size(self) -> int:
@@ -68,6 +79,12 @@ class TorchLanguageModel:
                     code="MOD-005", what=f"prompt {index} is empty", fix="begin it with the BOS id"
                 )
         return generate(self, prompts, settings)
+
+    def reading(self, num_places: int) -> Reading:
+        """Something that reads rows of up to `num_places` tokens: the fast way when there is one."""
+        if self._weights is not None:
+            return DecoderReading(self._weights(), num_places=num_places)
+        return ModuleReading(self, num_places)
 
     def fingerprint(self) -> str:
         """`blake3:<hex>` over the parameters; of a live model, as they are now."""
