@@ -263,6 +263,12 @@ CATALOGUE: dict[str, CatalogueEntry] = {
         ExitCode.USAGE, "A reason for bypassing safety was given, but nothing is bypassed."
     ),
     "PLN-006": CatalogueEntry(ExitCode.INPUT, "A split that the run needs holds no documents."),
+    "PLN-007": CatalogueEntry(
+        ExitCode.INPUT, "Weights or a saved tokenizer that the configuration names are not there."
+    ),
+    "PLN-008": CatalogueEntry(
+        ExitCode.ARTEFACT, "Weights or a saved tokenizer are not what the run was started with."
+    ),
     "REG-001": CatalogueEntry(ExitCode.USAGE, "A plugin to allow or to switch off is not installed."),
     "REG-002": CatalogueEntry(ExitCode.USAGE, "A plugin is both allowed and switched off."),
     "REG-003": CatalogueEntry(ExitCode.USAGE, "No installed or known distribution offers the component."),

@@ -27,7 +27,7 @@ from codex_core.files import OS_FILES, Files
 from codex_core.journal import Journal
 from codex_core.lock import Lock, Plan
 from codex_core.places import Places
-from codex_core.planning import yamlout
+from codex_core.planning import assets, yamlout
 from codex_core.records import FitResult, MetricValue
 from codex_core.running import keeping, project_journal, resuming
 from codex_core.running.attempt import Attempt
@@ -53,7 +53,8 @@ class Surroundings:
     """What a run is given by whoever starts it.
 
     `evaluate` scores a split, `on_event` shows what happens, `stop` says when to stop, `environment` is what
-    `environment.collect` gave (machine, versions, command line), `scrub` takes secrets out.
+    `environment.collect` gave (machine, versions, command line), `scrub` takes secrets out, `environ` is what paths
+    may refer to.
     """
 
     registry: Registry
@@ -63,6 +64,7 @@ class Surroundings:
     stop: Stop = attrs.field(factory=Stop)
     environment: Mapping[str, Any] = attrs.field(factory=dict)
     scrub: Scrubber = attrs.field(factory=Scrubber)
+    environ: Mapping[str, str] = attrs.field(factory=dict, repr=False)
     settle: Settle = plan.settle
     now: Now = utc_now
     files: Files = OS_FILES
@@ -141,6 +143,7 @@ def resume(
         resuming.require_plugins(before, around.registry.freeze(), asked=asked)
         prepared = open_data(before)
         _require_same_data(prepared, before)
+        assets.require_same(before, environ=around.environ, roots=_roots(around))
         lock, changes = _settled_again(before, asked, prepared, around)
         history = journal.read(folder.journal)
         noticed = resuming.warnings(folder, claim.stale, changes, history)
@@ -169,7 +172,7 @@ def resume(
 def _attempt(work: _Work, opened: Journal) -> RunResult:
     """Train from where the work stands, recorded from the first event to the last."""
     lock, around = work.lock, work.around
-    load = loader(lock, around.registry)
+    load = loader(lock, around.registry, environ=around.environ, roots=_roots(around))
     with Attempt(
         run=work.run,
         lock=lock,
@@ -223,6 +226,11 @@ def _settled_again(
     options = registry.options_class(registry.find("trainers", before.components["trainer"]["id"]))
     changes = resuming.compare(before, after, resumable=resuming.resumable_options(options))
     return (after if changes.asked else before), changes
+
+
+def _roots(around: Surroundings) -> tuple[Path, ...]:
+    """Where relative paths of a lock may start: the working directory, and the project."""
+    return (Path(), around.places.root)
 
 
 def _require_same_data(prepared: PreparedData, lock: Lock) -> None:

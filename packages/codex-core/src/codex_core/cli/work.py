@@ -58,6 +58,7 @@ def surroundings(session: Session) -> Iterator[Surroundings]:
             stop=stop,
             environment=environment(scrub),
             scrub=scrub,
+            environ=os.environ,
         )
 
 

@@ -13,6 +13,7 @@ import attrs
 
 from codex_core.errors import ConfigError, InputError, MissingDependency
 from codex_core.lock import Lock, Plan
+from codex_core.planning import assets
 from codex_core.planning.rules import PHASE_OPTIONS
 from codex_core.planning.structuring import options_from
 from codex_core.records import Memory
@@ -62,7 +63,7 @@ def settle(plan: Plan, prepared: PreparedData, *, registry: Registry, environmen
         durations=steps_of,
         epochs=steps * plan.batch_rows / num_rows,
         tokens=steps * plan.batch_rows * plan.seq_len,
-        data=_data(prepared),
+        data=_data(prepared) | _assets(plan, registry),
         environment=dict(environment),
         config=dict(plan.config),
         plugins=tuple(dict(plugin) for plugin in registry.freeze()),
@@ -83,6 +84,11 @@ def _data(prepared: PreparedData) -> dict[str, Any]:
             name: {key: held[key] for key in kept if key in held} for name, held in manifest["splits"].items()
         },
     }
+
+
+def _assets(plan: Plan, registry: Registry) -> dict[str, Any]:
+    held = assets.found(plan, registry)
+    return {"assets": held} if held else {}
 
 
 def _with_sizes(lock: Lock, plan: Plan, registry: Registry) -> Lock:

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import attrs
 
 from codex_core.contracts import Loaded, Loader
 from codex_core.lock import Lock
+from codex_core.planning import assets
 from codex_core.planning.structuring import options_from
 
 if TYPE_CHECKING:
@@ -32,8 +37,13 @@ def kind_of(section: str) -> str:
     return _KINDS[section.partition("[")[0]]
 
 
-def loader(lock: Lock, registry: Registry) -> Loader:
-    """The function that imports a lock's components, with their options; nothing is imported before it is asked."""
+def loader(
+    lock: Lock, registry: Registry, *, environ: Mapping[str, str] | None = None, roots: Sequence[Path] = ()
+) -> Loader:
+    """The function that imports a lock's components, with their options; nothing is imported before it is asked.
+
+    Options that name files are resolved as `planning.assets.place_of` says.
+    """
 
     def load(section: str) -> Loaded:
         held = lock.components[section]
@@ -41,6 +51,13 @@ def loader(lock: Lock, registry: Registry) -> Loader:
         options_class = registry.options_class(row)
         where = f"lock.json, components.{section}"
         options = None if options_class is None else options_from(options_class, held["options"], where=where)
+        if section in assets.SECTIONS:
+            for name in assets.path_options(options_class):
+                if isinstance(written := getattr(options, name), str):
+                    place = assets.place_of(
+                        written, environ=environ or {}, roots=roots, option=f"{section}.{name}"
+                    )
+                    options = attrs.evolve(options, **{name: place.as_posix()})
         return Loaded(id=held["id"], target=registry.load(row), options=options)
 
     return load
