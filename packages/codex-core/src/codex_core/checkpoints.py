@@ -12,11 +12,9 @@ from __future__ import annotations
 
 import copy
 import errno
-import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -25,15 +23,16 @@ import attrs
 from codex_core.clock import Now, timestamp, utc_now
 from codex_core.contracts import Emit, SavedState, WriteFile
 from codex_core.errors import ArtefactError, CodexError, Interrupted, RunFailed
-from codex_core.events import CheckpointPruned, CheckpointSaved, Event, Warned
+from codex_core.events import CheckpointSaved, Warned
 from codex_core.files import OS_FILES, Files
 from codex_core.running import checkpoint_files as form
-from codex_core.running import commit, pointers
+from codex_core.running import pointers
 from codex_core.running.checkpoint_files import Checkpoint, inspect, verify
 from codex_core.running.commit import Abandoned, Commit, Content
 from codex_core.running.finding import committed, find, ignore, newest
 from codex_core.running.in_flight import InFlight
-from codex_core.running.retention import Candidate, Rule, best, to_prune
+from codex_core.running.retention import Candidate, Rule, best
+from codex_core.running.upkeep import Upkeep, move_aside, pin_path, quarantine, value_of
 
 __all__ = [
     "POINTER",
@@ -41,7 +40,7 @@ __all__ = [
     "CheckpointStore",
     "Origin",
     "Rule",
-    "candidates",
+    "Upkeep",
     "committed",
     "find",
     "ignore",
@@ -101,7 +100,10 @@ class CheckpointStore:
     timer: Callable[[], float] = time.perf_counter
     _in_flight: InFlight | None = None
     _saved: Checkpoint | None = None
-    _events: list[Event] = attrs.field(factory=list)
+    _upkeep: Upkeep = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._upkeep = Upkeep(root=self.root, rule=self.rule, files=self.files, now=self.now)
 
     def resume(self) -> SavedState | None:
         """Where the attempt continues; None when it starts at step 0."""
@@ -155,9 +157,8 @@ class CheckpointStore:
         finally:
             if self._in_flight.is_done:
                 self._in_flight = None
-                events, self._events = self._events, []
                 self.parent, self._saved = self._saved or self.parent, None
-                for event in events:
+                for event in self._upkeep.taken_events():
                     self.emit(event)
 
     @contextmanager
@@ -190,29 +191,18 @@ class CheckpointStore:
         start = 0 if self.parent is None else self.parent.step
         later = {step: path for step, path in committed(self.root).items() if step > start}
         if later or self.parent is not None:
-            self._move_pointers(self.parent)
+            self._upkeep.move_pointers(self.parent)
         for path in later.values():
             try:
                 verify(path)
             except ArtefactError as error:
-                kept = commit.quarantine(path, files=self.files)
+                kept = quarantine(path, files=self.files)
                 self._warn(
                     f"moved {path.name} to {form.QUARANTINE}/{kept.name}: {error.what}", code="CKP-008"
                 )
             else:
-                aside = commit.move_aside(path, files=self.files)
+                aside = move_aside(path, files=self.files)
                 self._warn(f"moved {path.name} aside to {aside.name}: the run continues from step {start}")
-
-    def prune(self, *, dry_run: bool = False) -> list[Path]:
-        """Remove what retention lets go, and tell of each; returns it. With `dry_run` nothing is removed."""
-        going = self._going()
-        if not dry_run:
-            self._move_pointers(self.parent)
-            self._remove_all(going)
-        events, self._events = self._events, []
-        for event in events:
-            self.emit(event)
-        return going
 
     def _content(
         self,
@@ -230,7 +220,7 @@ class CheckpointStore:
             "saved": timestamp(self.now()),
         }
         if self.rule.ranks:
-            present = [one for one in candidates(self.root, self.rule, now=self.now()) if one.step < step]
+            present = [one for one in self._upkeep.candidates() if one.step < step]
             present.append(
                 Candidate(step=step, value=value_of({"step": step, "metrics": metrics}, self.rule))
             )
@@ -255,11 +245,11 @@ class CheckpointStore:
                 root=self.root, tokenizer_path=self.tokenizer_path, files=self.files, go_on=go_on
             ).write(content)
             saved = self._verified(folder)
-            self._move_pointers(saved)
+            self._upkeep.move_pointers(saved)
         except OSError as error:
             raise _failed(content.step, self.root, error) from error
         self._saved = saved
-        self._events.append(
+        self._upkeep.events.append(
             CheckpointSaved(
                 step=saved.step,
                 path=f"{self.root.name}/{saved.path.name}",
@@ -268,64 +258,17 @@ class CheckpointStore:
                 seconds=round(self.timer() - began, 6),
             )
         )
-        asides = [path for path in self.root.glob("step-*.aside-*") if self._is_replaced(path, saved.step)]
-        self._remove_all([*self._going(), *sorted(asides)])
+        self._upkeep.remove([*self._upkeep.going(), *self._upkeep.replaced(saved.step)])
 
     def _verified(self, folder: Path) -> Checkpoint:
         """The checkpoint just written; what does not verify goes to quarantine, and the save has failed."""
         try:
             return verify(folder)
         except ArtefactError as error:
-            kept = commit.quarantine(folder, files=self.files)
+            kept = quarantine(folder, files=self.files)
             text = f"moved {folder.name} to {form.QUARANTINE}/{kept.name}: {error.what}"
-            self._events.append(Warned(code="CKP-008", text=text))
+            self._upkeep.events.append(Warned(code="CKP-008", text=text))
             raise
-
-    def _move_pointers(self, saved: Checkpoint | None) -> None:
-        """`last.json` names `saved`; `best-<metric>.json` the best of those up to it."""
-        limit = 0 if saved is None else saved.step
-        told = None
-        if saved is not None:
-            told = {"step": saved.step, "path": saved.path.name, "manifest_digest": saved.digest}
-        pointers.move(self.root / pointers.LAST, told, files=self.files)
-        if not self.rule.ranks:
-            return
-        present = [one for one in candidates(self.root, self.rule, now=self.now()) if one.step <= limit]
-        first = next(iter(best(present, self.rule)), None)
-        if first is not None:
-            name = form.folder_name(first.step)
-            _, digest = form.read_manifest(self.root / name)
-            told = {"step": first.step, "path": name, "manifest_digest": digest, "value": first.value}
-            told |= {"metric": self.rule.metric, "split": self.rule.split, "mode": self.rule.mode}
-        pointer = self.root / pointers.best_name(self.rule.metric)
-        pointers.move(pointer, None if first is None else told, files=self.files)
-
-    def _going(self) -> list[Path]:
-        """What retention lets go, oldest first."""
-        present = candidates(self.root, self.rule, now=self.now())
-        return [self.root / form.folder_name(step) for step in to_prune(present, self.rule)]
-
-    def _is_replaced(self, aside: Path, step: int) -> bool:
-        """Whether a checkpoint moved aside has been saved anew; pinned ones stay for good."""
-        own = _step_moved(aside)
-        return own <= step and not pin_path(self.root, own).exists()
-
-    def _remove_all(self, going: list[Path]) -> None:
-        """Called only after a newer checkpoint has verified."""
-        for path in going:
-            try:
-                self._remove(path)
-            except OSError as error:
-                self._note(f"{path.name} could not be pruned: {error.strerror or error}")
-
-    def _remove(self, path: Path) -> None:
-        if path.is_symlink() or path.resolve().parent != self.root.resolve():
-            self._note(f"{path.name} lies outside the run and is not pruned")
-            return
-        leaving = path.with_name(f"{path.name}.tmp-{secrets.token_hex(4)}")  # half removed is never loaded
-        self.files.rename(path, leaving)
-        self.files.remove(leaving)
-        self._events.append(CheckpointPruned(step=_step_moved(path), path=f"{self.root.name}/{path.name}"))
 
     def _give_up(self) -> None:
         if self._in_flight is None:
@@ -338,45 +281,8 @@ class CheckpointStore:
         except CodexError as other:  # the stop is what happened; a save that failed beside it is told
             self._warn(f"the save in flight failed: {other.what}")
 
-    def _note(self, text: str) -> None:
-        """A warning of the save in flight, told when it has ended."""
-        self._events.append(Warned(code="CKP-006", text=text))
-
     def _warn(self, text: str, *, code: str = "CKP-006") -> None:
         self.emit(Warned(code=code, text=text))
-
-
-def pin_path(root: Path, step: int) -> Path:
-    """The marker that pins a checkpoint; it lies beside the folder, which no file may be added to."""
-    return root / f"{form.folder_name(step)}.pin"
-
-
-def candidates(root: Path, rule: Rule, *, now: datetime) -> list[Candidate]:
-    """The committed checkpoints as retention sees them; a manifest that cannot be read has no number and no age."""
-    found = []
-    for step, path in committed(root).items():
-        try:
-            manifest, _ = form.read_manifest(path)
-        except ArtefactError:
-            manifest = {}
-        saved = manifest.get("saved")
-        age_s = None if saved is None else (now - datetime.fromisoformat(saved)).total_seconds()
-        is_pinned = pin_path(root, step).exists()
-        found.append(Candidate(step=step, value=value_of(manifest, rule), age_s=age_s, is_pinned=is_pinned))
-    return found
-
-
-def value_of(manifest: Mapping[str, Any], rule: Rule) -> float | None:
-    """The number by which a checkpoint is ranked: that of its own step, never an earlier one."""
-    row = manifest.get("metrics", {}).get(rule.split, {})
-    value = row.get(rule.metric)
-    is_own = bool(row) and row.get("step") == manifest.get("step")
-    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return float(value) if is_own and is_number else None
-
-
-def _step_moved(path: Path) -> int:
-    return form.step_of(path.with_name(path.name.partition(".")[0])) or 0
 
 
 def _failed(step: int, root: Path, error: OSError) -> CodexError:

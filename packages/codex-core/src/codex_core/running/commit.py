@@ -19,6 +19,7 @@ from codex_core.canonical import file_digest, readable_json, sha256_of
 from codex_core.contracts import WriteFile
 from codex_core.files import Files
 from codex_core.running import checkpoint_files as form
+from codex_core.running.upkeep import move_aside
 
 
 class Abandoned(Exception):
@@ -103,25 +104,6 @@ class Commit:
     def _require_wanted(self) -> None:
         if not self.go_on():
             raise Abandoned
-
-
-def move_aside(path: Path, *, files: Files) -> Path:
-    """Move a committed checkpoint under a name that no loader reads."""
-    aside = path.with_name(f"{path.name}.aside-{secrets.token_hex(4)}")
-    files.rename(path, aside)
-    files.sync_folder(path.parent)
-    return aside
-
-
-def quarantine(path: Path, *, files: Files) -> Path:
-    """Move a checkpoint that does not verify into `quarantine/`, where nothing looks and nothing prunes."""
-    folder = path.parent / form.QUARANTINE
-    if not folder.exists():
-        files.make_folder(folder)
-    kept = folder / f"{path.name}-{secrets.token_hex(4)}"
-    files.rename(path, kept)
-    files.sync_folder(path.parent)
-    return kept
 
 
 def _copier(source: Path) -> WriteFile:
