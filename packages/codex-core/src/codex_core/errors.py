@@ -381,6 +381,36 @@ CATALOGUE: dict[str, CatalogueEntry] = {
         ExitCode.USAGE, "A chat template was asked for that the tokenizer does not have."
     ),
     "TOK-006": CatalogueEntry(ExitCode.ARTEFACT, "A saved tokenizer is missing, damaged or of another kind."),
+    "TOK-007": CatalogueEntry(
+        ExitCode.INPUT, "A tokenizer is in none of the places where it was looked for; each is listed."
+    ),
+    "TOK-008": CatalogueEntry(ExitCode.USAGE, "There is no tokenizer backend of this name."),
+    "TOK-009": CatalogueEntry(ExitCode.MISSING, "The library of a tokenizer backend is not installed."),
+    "TOK-010": CatalogueEntry(
+        ExitCode.USAGE, "A tokenizer backend that was asked for gives other ids than the reference."
+    ),
+    "TOK-011": CatalogueEntry(ExitCode.INPUT, "The file of a chat template cannot be read."),
+    "TOK-012": CatalogueEntry(ExitCode.INPUT, "A chat template cannot render a conversation."),
+    "TOK-013": CatalogueEntry(
+        ExitCode.USAGE, "A chat template needs special tokens that the tokenizer does not have."
+    ),
+    "TOK-014": CatalogueEntry(ExitCode.USAGE, "A further special token is blank, or exists already."),
+    "TOK-015": CatalogueEntry(
+        ExitCode.USAGE, "SentencePiece cannot learn a vocabulary of this size from this text."
+    ),
+    "TOK-016": CatalogueEntry(ExitCode.INPUT, "A folder or file holds no Hugging Face tokenizer."),
+    "TOK-017": CatalogueEntry(
+        ExitCode.USAGE, "A Hugging Face tokenizer names no EOS token, or one that it does not have."
+    ),
+    "TOK-018": CatalogueEntry(ExitCode.USAGE, "A recipe for learning a tokenizer holds a mistake."),
+    "TOK-019": CatalogueEntry(
+        ExitCode.INPUT, "A text to learn a tokenizer from is missing, unreadable or not UTF-8."
+    ),
+    "TOK-020": CatalogueEntry(ExitCode.INPUT, "A tokenizer cannot be written to its folder."),
+    "TOK-021": CatalogueEntry(
+        ExitCode.INPUT, "A row or id list on standard input is not what the command reads."
+    ),
+    "TOK-022": CatalogueEntry(ExitCode.INPUT, "A folder holds no tokenizer that was learned from a recipe."),
     "SAF-001": CatalogueEntry(ExitCode.USAGE, "A safety policy was asked about a stage that does not exist."),
     "SAF-002": CatalogueEntry(ExitCode.INPUT, "The path to scan for secrets does not exist."),
     "SAF-003": CatalogueEntry(ExitCode.USAGE, "A safety policy switches off a rule that it does not have."),
@@ -435,6 +465,9 @@ CATALOGUE: dict[str, CatalogueEntry] = {
         ExitCode.CAPABILITY,
         "The environment changes how many threads compute, so that numbers cannot repeat.",
     ),
+    "RUN-029": CatalogueEntry(
+        ExitCode.OK, "A step was passed over: everything to learn from in its rows is left out of the run."
+    ),
     "RUN-028": CatalogueEntry(ExitCode.USAGE, "An option goes with a resume only."),
     "JRN-001": CatalogueEntry(ExitCode.ARTEFACT, "The journal was altered after it was written."),
     "JRN-002": CatalogueEntry(
@@ -454,6 +487,8 @@ CATALOGUE: dict[str, CatalogueEntry] = {
     "CKP-008": CatalogueEntry(
         ExitCode.ARTEFACT, "A checkpoint that does not verify was moved to the folder `quarantine`."
     ),
+    "CKP-009": CatalogueEntry(ExitCode.INPUT, "A model cannot be exported to this place."),
+    "CKP-010": CatalogueEntry(ExitCode.USAGE, "What was to be pinned is not a checkpoint of a run."),
     "MOD-001": CatalogueEntry(
         ExitCode.ARTEFACT, "A model folder cannot be read: files are missing, cut short or of another format."
     ),
@@ -480,6 +515,18 @@ CATALOGUE: dict[str, CatalogueEntry] = {
         ExitCode.INPUT, "The folder to take weights from holds no model, or one of another shape."
     ),
     "MOD-015": CatalogueEntry(ExitCode.USAGE, "The tokenizer has ids that the model does not know."),
+    "MOD-030": CatalogueEntry(
+        ExitCode.ARTEFACT, "The files of an adapter cannot be read, or do not belong together."
+    ),
+    "MOD-031": CatalogueEntry(
+        ExitCode.ARTEFACT, "An adapter was trained on another base than the one at hand."
+    ),
+    "MOD-032": CatalogueEntry(ExitCode.USAGE, "The weights to adapt are an adapter themselves."),
+    "MOD-033": CatalogueEntry(ExitCode.INPUT, "The base of an adapter is not where it was."),
+    "MOD-034": CatalogueEntry(
+        ExitCode.USAGE, "Muon was asked for with an adapter, which has no whole matrices."
+    ),
+    "MOD-035": CatalogueEntry(ExitCode.USAGE, "A base was named for a model that is no adapter."),
     "TRN-001": CatalogueEntry(ExitCode.NO, "A training step has no supervised token."),
     "TRN-002": CatalogueEntry(
         ExitCode.NO, "A loss or gradient is not finite; the update was not applied and training stopped."

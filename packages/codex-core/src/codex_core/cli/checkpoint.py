@@ -1,4 +1,4 @@
-"""`codex checkpoint`: what is saved, what is in it, and whether it is whole."""
+"""`codex checkpoint`: what is saved, what is in it, and whether it is whole; the group of its other commands."""
 
 from __future__ import annotations
 
@@ -8,22 +8,33 @@ from typing import Any
 import click
 
 from codex_core import checkpoints, runs
+from codex_core.checkpoints import Rule, Upkeep
+from codex_core.cli.checkpoint_diff import diff
+from codex_core.cli.checkpoint_export import export
+from codex_core.cli.checkpoint_lineage import lineage
+from codex_core.cli.checkpoint_prune import pin, prune, unpin
 from codex_core.cli.models import find_checkpoint
-from codex_core.cli.output import human_bytes, print_json, table
+from codex_core.cli.output import human_bytes, print_json, say, table
 from codex_core.cli.session import Session
 from codex_core.errors import ArtefactError
+from codex_core.running import pointers
 
 
 @click.group()
 def checkpoint() -> None:
-    """List, inspect and verify checkpoints.
+    """List, verify, compare, prune and export checkpoints.
 
     \b
     Examples:
       codex checkpoint list @last
       codex checkpoint inspect @last
       codex checkpoint verify runs/RUN/checkpoints/step-00000040
+      codex checkpoint lineage @last
     """
+
+
+for command in (diff, prune, pin, unpin, export, lineage):
+    checkpoint.add_command(command)
 
 
 @checkpoint.command("list")
@@ -31,7 +42,7 @@ def checkpoint() -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.pass_obj
 def list_command(session: Session, run: str, as_json: bool) -> None:
-    """List the checkpoints of RUN, newest first, each with whether it verifies.
+    """List the checkpoints of RUN, newest first, each with whether it verifies, and what keeps it.
 
     \b
     Examples:
@@ -40,26 +51,50 @@ def list_command(session: Session, run: str, as_json: bool) -> None:
     """
     root = runs.find(run, session.places).checkpoints
     rows = [_row(path) for path in checkpoints.committed(root).values()]
+    quarantined = [str(path) for path in Upkeep(root=root, rule=Rule()).quarantined()]
     if as_json:
-        print_json("codex-checkpoint-list/1", {"run": str(root.parent), "checkpoints": rows})
+        facts = {"run": str(root.parent), "checkpoints": rows, "quarantine": quarantined}
+        print_json("codex-checkpoint-list/1", facts)
     elif rows:
-        shown = [[row["step"], row["state"], human_bytes(row["bytes"] or 0), row["path"]] for row in rows]
-        click.echo(table(["step", "state", "size", "path"], shown))
+        shown = [
+            [
+                row["step"],
+                row["state"],
+                ", ".join(row["kept_as"]),
+                human_bytes(row["bytes"] or 0),
+                row["path"],
+            ]
+            for row in rows
+        ]
+        click.echo(table(["step", "state", "kept as", "size", "path"], shown))
     else:
         click.echo("no checkpoints yet")
+    for path in quarantined if not as_json else ():
+        say(f"in quarantine: {path}")
 
 
 def _row(path: Path) -> dict[str, Any]:
+    step = int(path.name.removeprefix("step-"))
+    told = {"step": step, "path": str(path), "kept_as": _kept_as(path, step)}
     try:
         found = checkpoints.verify(path)
     except ArtefactError as error:
-        return {
-            "step": int(path.name.removeprefix("step-")),
-            "state": f"corrupt: {error.what}",
-            "bytes": None,
-            "path": str(path),
-        }
-    return {"step": found.step, "state": "ok", "bytes": found.size_bytes, "path": str(path)}
+        return {**told, "state": f"corrupt: {error.what}", "bytes": None}
+    return {**told, "state": "ok", "bytes": found.size_bytes}
+
+
+def _kept_as(path: Path, step: int) -> list[str]:
+    """What points at a checkpoint: the pointers, and a pin."""
+    names = [pointer.stem for pointer in sorted(path.parent.glob("*.json")) if _points_at(pointer, path)]
+    return names + (["pinned"] if checkpoints.pin_path(path.parent, step).exists() else [])
+
+
+def _points_at(pointer: Path, path: Path) -> bool:
+    try:
+        told = pointers.read(pointer)
+    except (OSError, ValueError):  # the loader tells of pointers that cannot be read
+        return False
+    return told is not None and told["path"] == path.name
 
 
 @checkpoint.command()

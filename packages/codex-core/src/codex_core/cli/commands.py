@@ -22,7 +22,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     ),
     "config": ("codex_core.cli.config:config", "Show, check and explain configurations"),
     "data": ("codex_core.cli.data:data", "Prepare and inspect training data"),
-    "checkpoint": ("codex_core.cli.checkpoint:checkpoint", "List, inspect and verify checkpoints"),
+    "checkpoint": ("codex_core.cli.checkpoint:checkpoint", "List, verify, compare, prune and export checkpoints"),
     "runs": ("codex_core.cli.runs:runs", "List, show and verify runs"),
     "doctor": ("codex_core.cli.doctor:doctor", "Check this installation and this machine"),
     "completion": ("codex_core.cli.completion:completion", "Print what a shell needs to complete commands"),
