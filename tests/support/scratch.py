@@ -5,6 +5,7 @@ The configuration trains the smallest decoder over a small folder of text, so ea
 
 from __future__ import annotations
 
+import json
 import shlex
 import signal
 from collections.abc import Mapping, Sequence
@@ -16,6 +17,7 @@ import click
 from codex_core.cli.main import codex
 from codex_core.cli.session import Session
 from codex_core.cli.tree import Node, commands_of, walk
+from codex_core.data.prepare import open_prepared
 from tests.support.commands import Project, safety_line
 
 CONFIG = """schema: codex-run/1
@@ -37,6 +39,17 @@ NGRAM = CONFIG.replace("{name: decoder, layers: 1, width: 16, heads: 2}", "{name
 
 #: Presets that take minutes, and the one that takes seconds; the long ones are measured by the demo's own tests.
 QUICKER = {"codex demo": "codex demo --preset tiny", "codex demo --preset long": "codex demo --preset tiny"}
+
+
+#: Files of rows that the examples of `codex data` read.
+ROWS = {
+    "rows.jsonl": [{"text": "first"}, {"text": "second"}],
+    "train.jsonl": [{"text": "first"}],
+    "test.jsonl": [{"text": "second"}],
+    "chats.jsonl": [
+        {"messages": [{"role": "user", "content": "2 + 2?"}, {"role": "assistant", "content": "4"}]}
+    ],
+}
 
 
 @cache
@@ -68,6 +81,8 @@ def make(path: Path) -> Project:
         (path / "corpus" / f"{number:02}.txt").write_text(text)
     (path / "ngram.yaml").write_text(NGRAM + safety_line())
     (path / "notebooks" / "notes.txt").write_text("nothing secret\n")
+    for name, rows in ROWS.items():
+        (path / name).write_text("".join(json.dumps(row) + "\n" for row in rows))
     for name in ("run.yaml", "a.yaml", "b.yaml"):
         (path / name).write_text(CONFIG + safety_line())
     run = path / "runs" / "RUN"
@@ -91,6 +106,8 @@ def arguments_of(line: str, folder: Path) -> list[str]:
     places = {"step-00000040": newest, "/KEY": f"/{prepared}"}
     if "new" not in words:  # a plugin of somebody's own that the pages speak of
         places["my-tok"] = "codex-tokenizers"
+    if "--without DOC" in line:
+        places["DOC"] = next(open_prepared(next(folder.glob(".codex/store/tokens/*/"))).document_ids("train"))
     if "model.order" in line:
         places["run.yaml"] = "ngram.yaml"
     return [_filled(word, places) for word in words]

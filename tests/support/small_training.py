@@ -117,7 +117,7 @@ class CountingTrainer:
             for token in targets:
                 counts[token] += self.options.weight
             step, tokens = step + 1, tokens + len(targets)
-            metrics = {"loss": -math.fsum(logs) / len(logs), "lr": 0.1 / step}
+            metrics = ({"loss": -math.fsum(logs) / len(logs)} if logs else {}) | {"lr": 0.1 / step}
             if self.on_step is not None:
                 self.on_step(step)
             emit(ProgressMade(phase="train", done=step, total=lock.steps))

@@ -8,7 +8,7 @@ A resume reads `lock.json` and never the configuration; a plan given with it may
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -21,7 +21,7 @@ from codex_core.canonical import canonical_json, readable_json
 from codex_core.checkpoints import CheckpointStore, Origin, ignore
 from codex_core.clock import Now, utc_now
 from codex_core.contracts import Emit, Evaluate, LanguageModel, Loader, PreparedData
-from codex_core.errors import ArtefactError
+from codex_core.errors import ArtefactError, RollBack
 from codex_core.events import EvaluationDone, Event, RunResumed, Warned
 from codex_core.files import OS_FILES, Files
 from codex_core.journal import Journal
@@ -29,7 +29,7 @@ from codex_core.lock import Lock, Plan
 from codex_core.places import Places
 from codex_core.planning import assets, yamlout
 from codex_core.records import FitResult, MetricValue
-from codex_core.running import keeping, project_journal, resuming
+from codex_core.running import keeping, leaving_out, project_journal, resuming
 from codex_core.running.attempt import Attempt
 from codex_core.running.checkpoint_files import Checkpoint
 from codex_core.running.locked import built, loader
@@ -123,7 +123,7 @@ def run(
                 lock = _settled(asked, prepared, around)
                 work = _Work(run=folder, lock=lock, prepared=prepared, around=around)
                 opened = _open_books(work)
-            return _attempt(work, opened)
+            return _until_done(work, opened)
 
 
 def resume(
@@ -133,10 +133,12 @@ def resume(
     open_data: Callable[[Lock], PreparedData],
     checkpoint: Path | None = None,
     asked: Plan | None = None,
+    without: Collection[str] = (),
 ) -> RunResult:
     """Continue a run in a new attempt, from `checkpoint` or the newest that verifies.
 
-    `open_data` opens the prepared set that a lock names. `asked` is the configuration as it is wanted now.
+    `open_data` opens the prepared set that a lock names. `asked` is the configuration as it is wanted now, `without`
+    are ids of documents of which nothing is learned from here on.
     """
     with _noting_failures(around), folder.claim() as claim:
         before = folder.lock()
@@ -149,13 +151,8 @@ def resume(
         noticed = resuming.warnings(folder, claim.stale, changes, history)
         parent = resuming.choose(folder, before, checkpoint, emit=noticed.append)
         resuming.require_work(folder, lock, parent)
-        resumed = RunResumed(
-            parent="" if parent is None else f"{folder.checkpoints.name}/{parent.path.name}",
-            parent_digest="" if parent is None else parent.digest,
-            step=0 if parent is None else parent.step,
-            changes=dict(changes.asked),
-            summary=resuming.summary(parent, lock, changes),
-        )
+        lock, changes = leaving_out.leave_out(lock, changes, without, prepared=prepared, parent=parent)
+        resumed = resuming.resumed(parent, lock, changes)
         work = _Work(
             run=folder,
             lock=lock,
@@ -166,7 +163,30 @@ def resume(
             history=history,
             noticed=noticed,
         )
-        return _attempt(work, _open_books(work))
+        return _until_done(work, _open_books(work))
+
+
+def _until_done(work: _Work, opened: Journal) -> RunResult:
+    """Attempts until one ends otherwise than by going back; each goes on without the documents that stopped it."""
+    while True:
+        try:
+            return _attempt(work, opened)
+        except RollBack as back:
+            work = _rolled_back(work, back)
+            opened = _open_books(work)
+
+
+def _rolled_back(work: _Work, back: RollBack) -> _Work:
+    """The attempt that follows one that went back: from the newest checkpoint, without the documents of its rows."""
+    run, history, noticed = work.run, journal.read(work.run.journal), list[Event]()
+    leaving_out.require_another_time(history, work.lock, back)
+    parent = resuming.choose(run, work.lock, None, emit=noticed.append)
+    documents = leaving_out.documents_of(back, work.lock, prepared=work.prepared)
+    lock, changes = leaving_out.leave_out(
+        work.lock, Changes({}, {}), documents, prepared=work.prepared, parent=parent
+    )
+    resumed = resuming.resumed(parent, lock, changes)
+    return attrs.evolve(work, lock=lock, parent=parent, resumed=resumed, history=history, noticed=noticed)
 
 
 def _attempt(work: _Work, opened: Journal) -> RunResult:
@@ -192,7 +212,7 @@ def _attempt(work: _Work, opened: Journal) -> RunResult:
         store.clear()
         chosen = load("trainer")
         trainer = chosen.target(chosen.options)
-        rows = work.prepared.packed("train", seed=lock.seeds["data.order"])
+        rows = leaving_out.rows_of(work.prepared, lock)
         evaluate = _evaluation(work, load, attempt.emit)
         with around.stop.deferred(), store.settled():
             fit = trainer.fit(
@@ -204,7 +224,7 @@ def _attempt(work: _Work, opened: Journal) -> RunResult:
                 evaluate=evaluate,
                 should_stop=around.stop,
             )
-        attempt.finish(fit, signal_number=around.stop.number)
+        attempt.finish(fit, signal_number=around.stop.number, asked=around.stop.reason)
     return _result(work, attempt, fit, store)
 
 
@@ -221,10 +241,13 @@ def _settled_again(
     if asked is None:
         changed = resuming.plugin_drift(before, around.registry.freeze())
         return before, Changes({}, resuming.drift(before, around.environment) | changed)
-    after = _settled(asked, prepared, around)
+    after = leaving_out.carried_over(before, _settled(asked, prepared, around))
     registry = around.registry
     options = registry.options_class(registry.find("trainers", before.components["trainer"]["id"]))
-    changes = resuming.compare(before, after, resumable=resuming.resumable_options(options))
+    defaults = [path for path, origin in asked.origins.items() if origin == "default"]
+    changes = resuming.compare(
+        before, after, resumable=resuming.resumable_options(options), defaults=defaults
+    )
     return (after if changes.asked else before), changes
 
 

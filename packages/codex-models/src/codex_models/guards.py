@@ -30,13 +30,15 @@ _MOST_NAMED = 5
 class Outcome:
     """What a step computed: its mean loss, the gradient's norm before clipping, and whose loss was not finite.
 
-    `positions` are the global positions of its rows, `suspects` those of the micro-batches without a finite loss.
+    `positions` are the global positions of its rows, `suspects` those of the micro-batches without a finite loss;
+    `is_empty` says that everything to learn from was left out, so that nothing was computed.
     """
 
     loss: float
     grad_norm: float
     positions: tuple[int, ...]
     suspects: tuple[int, ...] = ()
+    is_empty: bool = False
 
     @property
     def is_finite(self) -> bool:
@@ -44,10 +46,16 @@ class Outcome:
         return math.isfinite(self.loss) and math.isfinite(self.grad_norm)
 
 
-def require_supervised(data: PackedRows, positions: Sequence[int], supervised: int, step: int) -> None:
-    """Raise `RunFailed` for a step that has nothing to learn from, naming its rows and their documents."""
+def has_supervised(data: PackedRows, positions: Sequence[int], supervised: int, step: int) -> bool:
+    """Whether a step has something to learn from; not when it had and all of it is left out of the run.
+
+    Raises `RunFailed` for a step that never had anything to learn from, naming its rows and their documents.
+    """
     if supervised:
-        return
+        return True
+    left_out: Any = getattr(data, "left_out", None)
+    if left_out is not None and any(left_out(position, 1) for position in positions):
+        return False
     documents = documents_at(data, positions)
     named = f", documents {', '.join(documents[:_MOST_NAMED])}" if documents else ""
     more = f" and {len(documents) - _MOST_NAMED} more" if len(documents) > _MOST_NAMED else ""
@@ -58,6 +66,13 @@ def require_supervised(data: PackedRows, positions: Sequence[int], supervised: i
         why="every target in these rows is masked or padding",
         fix="codex data inspect, and look at what is learned in these rows",
     )
+
+
+def passed_over(positions: Sequence[int], step: int, emit: Emit) -> Outcome:
+    """The outcome of a step of which everything is left out, told."""
+    text = f"step {step}: everything that was to be learned in its rows is left out; no update was applied"
+    emit(Warned(code="RUN-029", text=text))
+    return Outcome(loss=math.nan, grad_norm=math.nan, positions=tuple(positions), is_empty=True)
 
 
 def documents_at(data: PackedRows, positions: Sequence[int]) -> list[str]:

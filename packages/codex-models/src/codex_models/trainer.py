@@ -17,7 +17,7 @@ from codex_core.records import FitResult
 from codex_models.digests import digest_of_step
 from codex_models.events import LossScaleLowered
 from codex_models.gradients import gradients_of
-from codex_models.guards import Outcome, require_supervised, warn_of_first_loss, withhold
+from codex_models.guards import Outcome, has_supervised, passed_over, warn_of_first_loss, withhold
 from codex_models.precision import repeatable
 from codex_models.progress import Pace, is_due
 from codex_models.schedule import learning_rate
@@ -58,8 +58,10 @@ class TorchTrainer:
                 step = training.step + 1
                 batches = training.micro_batches(data, step)
                 supervised = sum(batch.num_supervised for batch in batches)
-                require_supervised(data, training.rows_of(step), supervised, step)
-                outcome = gradients_of(training, lock, batches, step=step, supervised=supervised)
+                if has_supervised(data, training.rows_of(step), supervised, step):
+                    outcome = gradients_of(training, lock, batches, step=step, supervised=supervised)
+                else:
+                    outcome = passed_over(training.rows_of(step), step, emit)
                 lr = self._lr(lock, step)
                 self._apply(training, outcome, step=step, lr=lr, supervised=supervised, emit=emit)
                 training.advance(lock)
@@ -89,6 +91,8 @@ class TorchTrainer:
         if step == 1:
             vocab_size, has_weights = training.model.vocab_size, training.has_weights
             warn_of_first_loss(outcome.loss, vocab_size=vocab_size, has_weights=has_weights, emit=emit)
+        if outcome.is_empty:
+            return
         if outcome.is_finite:
             training.apply(lr, loss_sum=outcome.loss * supervised, supervised=supervised)
             return

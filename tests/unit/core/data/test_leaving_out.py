@@ -47,6 +47,7 @@ def test_only_the_supervision_of_left_out_documents_goes(lengths, without, start
         goes |= (document == number) & (position >= since)
     assert np.array_equal(after.loss_mask, before.loss_mask & ~goes)
     assert left.num_supervised(start, count) == after.loss_mask.sum()
+    assert left.left_out(start, count) == (before.loss_mask & goes).sum()
     assert (left.num_rows, left.seq_len) == (rows.num_rows, rows.seq_len)
 
 

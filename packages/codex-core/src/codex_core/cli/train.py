@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +79,12 @@ def _shared_options(command: Any) -> Any:
 @click.option(
     "--resume-or-start", is_flag=True, help="Continue if there is something to continue, else start."
 )
+@click.option(
+    "--without",
+    multiple=True,
+    metavar="DOC[,DOC...]|@FILE",
+    help="From here on learn nothing of these documents; with --resume.",
+)
 @click.option("--dry-run", is_flag=True, help="Show what would be done; the same as `codex plan`.")
 @click.pass_obj
 def train(
@@ -91,6 +98,7 @@ def train(
     run_dir: Path | None,
     resume: str | None,
     resume_or_start: bool,
+    without: tuple[str, ...],
     dry_run: bool,
 ) -> int:
     """Train what the configuration FILE describes, or continue a run.
@@ -102,13 +110,24 @@ def train(
       codex train run.yaml --resume          the newest unfinished run of this configuration
       codex train --resume @last             that run, from its lock
       codex train run.yaml --resume-or-start  for job scripts
+      codex train --resume runs/RUN/checkpoints/step-00000040 --without DOC  go back, and leave a document out
     """
     words, resume = _untangle(words, resume)
     asked = _asked(words, file, seed=seed, system_metrics=system_metrics, bypass_safety=bypass_safety)
     if dry_run:
         return _dry_run(session, asked, as_json=as_json)
     with work.noting_failures(session, command="train"):
-        result = _run(session, asked, run_dir=run_dir, resume=resume, resume_or_start=resume_or_start)
+        documents = documents_named(without)
+        if documents and (resume is None or resume_or_start):
+            raise _without_a_resume()
+        result = _run(
+            session,
+            asked,
+            run_dir=run_dir,
+            resume=resume,
+            resume_or_start=resume_or_start,
+            without=documents,
+        )
     _tell(result, as_json=as_json)
     return result.exit_code
 
@@ -160,8 +179,42 @@ def _asked(
     return Asked(path=file, overrides=tuple(overrides), seed=seed, bypass_safety=bypass_safety)
 
 
+def documents_named(without: Sequence[str]) -> tuple[str, ...]:
+    """The document ids of `--without`: separated by commas, or a line each in the file after `@`."""
+    found: list[str] = []
+    for value in without:
+        if not value.startswith("@"):
+            found += value.split(",")
+            continue
+        try:
+            found += Path(value[1:]).read_text(encoding="utf-8").splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            raise InputError(
+                code="RUN-022",
+                what=f"the list of documents cannot be read: {error}",
+                where=value[1:],
+                fix="write one document id per line, as UTF-8",
+            ) from error
+    return tuple(dict.fromkeys(id.strip() for id in found if id.strip()))
+
+
+def _without_a_resume() -> UsageError:
+    return UsageError(
+        code="RUN-028",
+        what="--without leaves documents out of a run that is continued",
+        why="a new run can be prepared without them",
+        fix="codex train --resume CHECKPOINT --without DOC",
+    )
+
+
 def _run(
-    session: Session, asked: Asked, *, run_dir: Path | None, resume: str | None, resume_or_start: bool
+    session: Session,
+    asked: Asked,
+    *,
+    run_dir: Path | None,
+    resume: str | None,
+    resume_or_start: bool,
+    without: tuple[str, ...] = (),
 ) -> RunResult:
     """Start a run or continue one, as asked; never one for the other in silence."""
     if resume is None and not resume_or_start:
@@ -178,12 +231,20 @@ def _run(
             say("nothing to resume: starting a new run")
             return work.start(session, wanted)
         say(f"resuming {folder.path}")
-        return work.resume(session, folder, checkpoint=None, asked=wanted)
-    return _resume_named(session, asked, run_dir=run_dir, resume=resume, resume_or_start=resume_or_start)
+        return work.resume(session, folder, checkpoint=None, asked=wanted, without=without)
+    return _resume_named(
+        session, asked, run_dir=run_dir, resume=resume, resume_or_start=resume_or_start, without=without
+    )
 
 
 def _resume_named(
-    session: Session, asked: Asked, *, run_dir: Path | None, resume: str | None, resume_or_start: bool
+    session: Session,
+    asked: Asked,
+    *,
+    run_dir: Path | None,
+    resume: str | None,
+    resume_or_start: bool,
+    without: tuple[str, ...],
 ) -> RunResult:
     """Continue the run that `--resume REF` or `--run-dir` names."""
     wanted = None if asked.path is None else asked.plan(session)
@@ -198,7 +259,7 @@ def _resume_named(
         named = Path(resume)
         checkpoint = named if (named / "MANIFEST.json").is_file() else None
     say(f"resuming {folder.path}")
-    return work.resume(session, folder, checkpoint=checkpoint, asked=wanted)
+    return work.resume(session, folder, checkpoint=checkpoint, asked=wanted, without=without)
 
 
 def _dry_run(session: Session, asked: Asked, *, as_json: bool) -> int:

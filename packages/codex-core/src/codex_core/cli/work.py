@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -93,7 +93,14 @@ def start(session: Session, asked: Plan, *, run_dir: Path | None = None) -> RunR
         )
 
 
-def resume(session: Session, folder: RunDir, *, checkpoint: Path | None, asked: Plan | None) -> RunResult:
+def resume(
+    session: Session,
+    folder: RunDir,
+    *,
+    checkpoint: Path | None,
+    asked: Plan | None,
+    without: Collection[str] = (),
+) -> RunResult:
     """Continue a run in a new attempt, with the plugins that the configuration asks for, else the run's lock."""
     if asked is not None:
         plan.require_usable(asked)
@@ -107,6 +114,7 @@ def resume(session: Session, folder: RunDir, *, checkpoint: Path | None, asked: 
             open_data=lambda lock: open_data(session, lock),
             checkpoint=checkpoint,
             asked=asked,
+            without=without,
         )
 
 

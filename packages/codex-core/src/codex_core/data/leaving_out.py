@@ -53,6 +53,10 @@ class RowsWithout:
         """Supervised tokens in these rows."""
         return int(self.rows(start, count).loss_mask.sum())
 
+    def left_out(self, start: int, count: int) -> int:
+        """Tokens of these rows that would be supervised, and are left out."""
+        return self._rows.num_supervised(start, count) - self.num_supervised(start, count)
+
 
 def documents_of(rows: ShuffledRows, batch: RowBatch, start: int) -> NDArray[np.int64]:
     """The number of each token's document in the split (R, L), -1 for padding, of the rows from `start` on."""

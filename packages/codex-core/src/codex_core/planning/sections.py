@@ -71,6 +71,12 @@ class RunSection:
         doc="how often the digests that `codex reproduce` compares are recorded; 0 never does",
         resumable=True,
     )
+    max_rollbacks: int = option(
+        3,
+        doc="how often a training may go back to a checkpoint and leave documents out before it ends",
+        minimum=0,
+        resumable=True,
+    )
 
 
 @attrs.frozen(kw_only=True)

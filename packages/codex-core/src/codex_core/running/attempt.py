@@ -17,7 +17,7 @@ import attrs
 
 from codex_core.clock import Now, timestamp, utc_now
 from codex_core.contracts import Emit, RunInfo, Writer
-from codex_core.errors import CodexError, ExitCode, Interrupted, RunFailed
+from codex_core.errors import CodexError, ExitCode, Interrupted, RollBack, RunFailed
 from codex_core.events import (
     CheckpointSaved,
     CheckpointSavedContext,
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 
 @attrs.frozen(kw_only=True)
 class Verdict:
-    """How an attempt ended: `finished`, `stopped`, `failed` or `interrupted`, why, and the exit code."""
+    """How an attempt ended: `finished`, `stopped`, `failed`, `interrupted` or `rolled back`, why, and the exit code."""
 
     status: str
     reason: str
@@ -118,9 +118,11 @@ class Attempt:
             )
             self.recorder.fire(self.registry.fire, "codex_checkpoint_saved", context)
 
-    def finish(self, fit: FitResult, *, signal_number: int | None) -> None:
-        """Say how the training ended, when it ended by itself."""
-        if fit.reason == "signal":
+    def finish(self, fit: FitResult, *, signal_number: int | None, asked: str | None = None) -> None:
+        """Say how the training ended, when it ended by itself; `asked` is why it was to stop where it was no signal."""
+        if fit.reason == "signal" and signal_number is None and asked is not None:
+            self.verdict = Verdict(status="stopped", reason=asked, exit_code=0)
+        elif fit.reason == "signal":
             number = signal_number or 2
             code = ExitCode.TERMINATED if number == 15 else ExitCode.INTERRUPTED
             self.verdict = Verdict(status="interrupted", reason=f"signal {number}", exit_code=int(code))
@@ -279,6 +281,10 @@ def verdict_on(error: BaseException) -> Verdict:
         return Verdict(status="interrupted", reason=error.what, exit_code=int(error.exit_code))
     if isinstance(error, KeyboardInterrupt):
         return Verdict(status="interrupted", reason="SIGINT", exit_code=int(ExitCode.INTERRUPTED))
+    if isinstance(error, RollBack):
+        return Verdict(
+            status="rolled back", reason=f"{error.code}: {error.what}", exit_code=int(error.exit_code)
+        )
     if isinstance(error, CodexError):
         return Verdict(status="failed", reason=f"{error.code}: {error.what}", exit_code=int(error.exit_code))
     return Verdict(status="failed", reason=f"{type(error).__name__}: {error}", exit_code=int(ExitCode.BUG))

@@ -17,7 +17,7 @@ import attrs
 from codex_core import checkpoints
 from codex_core.contracts import Emit
 from codex_core.errors import ArtefactError, InputError, UsageError
-from codex_core.events import Event, Warned
+from codex_core.events import Event, RunResumed, Warned
 from codex_core.journal import History
 from codex_core.lock import Lock, Plan
 from codex_core.plugins import frozen
@@ -31,12 +31,15 @@ _DERIVED = re.compile(
     r"|estimated.*|notes.*|environment\.command.*|components\.(writers|evaluation)\b.*"
 )
 
+#: How a path of a lock begins or goes on where the configuration's does not.
+_OF_CONFIG = re.compile(r"^config\.(.*)$|^components\.(.*)\.options(\..*)$")
+
 #: What happens to a machine between attempts.
 _DRIFT = re.compile(r"environment\..*|components\..*\.version")
 
 #: What a user may ask for on a resume.
 _FREE = re.compile(
-    r"steps|config\.(run\.(name|log_every)|checkpoint\..*|evaluation\..*|writers.*|telemetry.*|plugins.*)"
+    r"steps|config\.(run\.(name|log_every|digest_every|max_rollbacks)|checkpoint\..*|evaluation\..*|writers.*|telemetry.*|plugins.*)"
 )
 
 
@@ -48,10 +51,13 @@ class Changes:
     drift: Mapping[str, tuple[Any, Any]]
 
 
-def compare(before: Lock, after: Lock, *, resumable: Collection[str] = ()) -> Changes:
+def compare(
+    before: Lock, after: Lock, *, resumable: Collection[str] = (), defaults: Collection[str] = ()
+) -> Changes:
     """How `after` differs from `before`; raises `UsageError` for what a resume cannot change.
 
-    `resumable` are the trainer's options that may change; `duration` always may.
+    `resumable` are the trainer's options that may change; `duration` always may. `defaults` are the paths of the
+    configuration at which nobody wrote anything: what a later version added there is no change.
     """
     old, new = (flat({**lock.as_dict(), "plugins": None}) for lock in (before, after))
     options = {f"config.trainer.{name}" for name in {"duration", *resumable}}
@@ -60,6 +66,8 @@ def compare(before: Lock, after: Lock, *, resumable: Collection[str] = ()) -> Ch
     for path in sorted(old.keys() | new.keys()):
         pair = (old.get(path), new.get(path))
         if pair[0] == pair[1] or path in follow or _DERIVED.fullmatch(path):
+            continue
+        if path not in old and _config_path(path) in defaults:
             continue
         if path in options or _FREE.fullmatch(path):
             asked[path.removeprefix("config.")] = pair
@@ -70,6 +78,16 @@ def compare(before: Lock, after: Lock, *, resumable: Collection[str] = ()) -> Ch
     if refused:
         raise _not_resumable(refused)
     return Changes(asked, drift | plugin_drift(before, after.plugins))
+
+
+def _config_path(path: str) -> str:
+    """The path in a configuration of what stands at a path of a lock.
+
+    >>> _config_path("components.trainer.options.lr"), _config_path("config.run.seed")
+    ('trainer.lr', 'run.seed')
+    """
+    match = _OF_CONFIG.fullmatch(path)
+    return "".join(part for part in match.groups() if part) if match else path
 
 
 def drift(lock: Lock, environment: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
@@ -205,6 +223,17 @@ def require_same_origin(checkpoint: Checkpoint, lock: Lock, *, run_id: str) -> N
             )
 
 
+def resumed(parent: Checkpoint | None, lock: Lock, changes: Changes) -> RunResumed:
+    """The event that says where an attempt continues, and what differs."""
+    return RunResumed(
+        parent="" if parent is None else f"checkpoints/{parent.path.name}",
+        parent_digest="" if parent is None else parent.digest,
+        step=0 if parent is None else parent.step,
+        changes=dict(changes.asked),
+        summary=summary(parent, lock, changes),
+    )
+
+
 def summary(checkpoint: Checkpoint | None, lock: Lock, changes: Changes) -> str:
     """What a resume tells at its start: step, epoch, the newest numbers, the checkpoint and its digest, changes."""
     if checkpoint is None:
@@ -217,8 +246,16 @@ def summary(checkpoint: Checkpoint | None, lock: Lock, changes: Changes) -> str:
             numbers = [f"{name} {value:.4f}" for name, value in row.items() if isinstance(value, float)]
             told += f"; {split} at step {row['step']}: {', '.join(numbers)}" if numbers else ""
     for path, (old, new) in changes.asked.items():
-        told += f"; {path}: {old} -> {new}"
+        told += f"; {path}: {_short(old)} -> {_short(new)}"
     return told
+
+
+def _short(value: Any) -> str:
+    """A value in one line, long lists by their beginning."""
+    if not isinstance(value, (list, tuple)):
+        return str(value)
+    more = f" and {len(value) - 5} more" if len(value) > 5 else ""
+    return f"{', '.join(map(str, value[:5])) or 'none'}{more}"
 
 
 def _not_resumable(refused: Mapping[str, tuple[Any, Any]]) -> UsageError:

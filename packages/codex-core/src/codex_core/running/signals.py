@@ -27,6 +27,8 @@ class Stop:
     def __init__(self, on_deferred: Callable[[int], None] | None = None) -> None:
         #: The signal that asked to stop, None while nobody did.
         self.number: int | None = None
+        #: Why to stop where no signal asked, for whoever overrides `__call__`.
+        self.reason: str | None = None
         self._is_deferring = False
         self._on_deferred = on_deferred
 
