@@ -23,6 +23,10 @@ class Event:
         """The fact's fields as plain values."""
         return attrs.asdict(self)
 
+    def sentence(self) -> str | None:
+        """What a person is told of an event that displays do not know by its class; None tells nothing."""
+        return None
+
 
 @attrs.frozen(kw_only=True)
 class RunStarted(Event):

@@ -34,6 +34,16 @@ class TrainingPrepared(Event):
     evaluates: str = "weights"
     arithmetic: Mapping[str, str] = attrs.field(factory=dict)
 
+    def sentence(self) -> str:
+        """The run's card: device, arithmetic, exactness, objective, sizes."""
+        share = "" if self.supervised_share is None else f" on {self.supervised_share:.1%} of targets"
+        average = ", evaluated as a running average" if self.evaluates == "average" else ""
+        return (
+            f"exactness {self.exactness}: {self.dtype} on {self.device}, {self.threads} threads, "
+            f"torch {self.torch_version}; {self.objective}{share}, {self.num_trainable:,} of "
+            f"{self.num_parameters:,} parameters{average}"
+        )
+
 
 @attrs.frozen(kw_only=True)
 class UpdateWithheld(Event):
@@ -51,6 +61,13 @@ class UpdateWithheld(Event):
     skipped: int
     positions: tuple[int, ...]
 
+    def sentence(self) -> str:
+        """What was withheld, why, and what comes next."""
+        return (
+            f"warning: step {self.step} was not applied, its loss is {self.loss} and its gradient norm "
+            f"{self.grad_norm}: {self.action}"
+        )
+
 
 @attrs.frozen(kw_only=True)
 class LossScaleLowered(Event):
@@ -59,3 +76,9 @@ class LossScaleLowered(Event):
     kind: ClassVar[str] = "loss_scale_lowered"
     step: int
     factor: float
+
+    def sentence(self) -> str:
+        """The new factor."""
+        return (
+            f"step {self.step}: fp16 gradients overflowed, the loss is scaled by {self.factor:g} from now on"
+        )

@@ -31,8 +31,9 @@ def codex_trainers() -> list[Component]:
             "torch",
             target="codex_models.trainer:TorchTrainer",
             options="codex_models.trainer_options:TorchTrainerOptions",
-            summary="AdamW with cosine schedule, fp32 or bf16, accumulation, bit-exact resume",
+            summary="AdamW or Muon, fp32, bf16 or fp16, accumulation, schedules, averages, bit-exact resume",
             requires=("torch",),
+            capabilities=("finetune",),
             runtime="torch",
         )
     ]

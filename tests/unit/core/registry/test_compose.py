@@ -15,6 +15,7 @@ from codex_core.cli.compose import compose, pairs
 from codex_core.errors import MissingDependency
 from codex_core.places import Places
 from codex_core.plan import make
+from codex_core.plugins import known
 from codex_core.plugins.selection import BUILT_IN, Selection
 from codex_core.registry import Registry
 from tests.support.distributions import World, good
@@ -156,6 +157,32 @@ def test_composed_configuration_trains(tmp_path: Path, siblings: tuple[str, ...]
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.slow
+@pytest.mark.skipif(not is_installed("codex_models"), reason="could not import 'codex_models'")
+def test_configuration_composed_to_finetune_trains_on_completions(tmp_path: Path) -> None:
+    """What the goal `finetune` writes reads prompts and completions, learns the latter, and says so."""
+    rows = [f'{{"prompt": "{n} and one?", "completion": "It is {n + 1}."}}' for n in range(40)]
+    (tmp_path / "rows.jsonl").write_text("\n".join(rows) + "\n", encoding="utf-8")
+    environ = {
+        **os.environ,
+        "CODEX_HOME": str(tmp_path / "home"),
+        "CODEX_PLUGINS_OFF": ",".join(installed("codex-models")),
+    }
+    codex = [sys.executable, "-m", "codex_core"]
+    here: dict[str, Any] = {"cwd": tmp_path, "env": environ, "capture_output": True, "text": True}
+    composed = subprocess.run([*codex, "registry", "compose", "--goal", "finetune"], check=True, **here)
+    assert "form: prompt_completion" in composed.stdout and "  weights: null" in composed.stdout
+    (tmp_path / "run.yaml").write_text(composed.stdout, encoding="utf-8")
+
+    changes = ["data.sources[0].path=rows.jsonl", "data.split=[0.8, 0.2, 0.0]", "data.seq_len=64"]
+    changes += ["model.layers=1", "model.width=32", "model.heads=2", "trainer.precision=fp32"]
+    done = subprocess.run([*codex, "train", "run.yaml", *changes], check=False, **here)
+
+    assert done.returncode == 0, done.stderr
+    assert "exactness L1: float32 on cpu" in done.stderr
+    assert "finetune on 2" in done.stderr  # about a quarter of the targets belong to completions
+
+
 OFFERS = """
 @hookimpl
 def codex_models():
@@ -177,7 +204,7 @@ def codex_trainers():
 
 @pytest.mark.parametrize("goal", ["finetune", "lora"])
 def test_goal_that_nothing_can_do_is_refused(goal: str, world: World) -> None:
-    """Without a trainer that declares it can, the refusal is exit 3, says what is asked for, and invents no name."""
+    """Without a trainer that declares it can, the refusal is exit 3 and names a distribution only if it knows one."""
     world.site.add("dist-a", good("t", extra=OFFERS.format(requires="").replace('("lora",)', "()")))
 
     with pytest.raises(MissingDependency, match=goal) as refusal:
@@ -186,7 +213,11 @@ def test_goal_that_nothing_can_do_is_refused(goal: str, world: World) -> None:
     assert refusal.value.exit_code == 3
     assert f"declares the capability {goal!r}" in str(refusal.value)
     assert "dist-a/adapters, dist-a/full" in str(refusal.value)
-    assert "knows of no distribution" in str(refusal.value)
+    capable = [one for one in known.components() if one.kind == "trainers" and goal in one.capabilities]
+    if capable:
+        assert refusal.value.fix == capable[0].install_line
+    else:
+        assert "knows of no distribution" in str(refusal.value)
 
 
 def test_goal_is_met_by_the_trainer_that_declares_it(world: World) -> None:

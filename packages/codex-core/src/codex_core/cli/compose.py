@@ -43,6 +43,18 @@ _TRAINING: dict[str, Any] = {
     "torch": {"trainer": {"duration": "1000 steps", "batch_rows": 16}, "every": "250 steps"},
 }
 
+#: The same for goals that begin from a model that exists: a few passes over rows of one's own, gently.
+_TUNING: dict[str, Any] = {
+    "trainer": {"duration": "3 epochs", "batch_rows": 8, "lr": "1e-4", "warmup": "0.1 epochs"},
+    "every": "1 epoch",
+    "tokenizer": {"path": "null"},
+    "model": {"weights": "null"},
+    "sources": {"form": "prompt_completion"},
+}
+
+#: The dataset of these goals: rows that say what is asked and what is to be learned.
+_TUNING_DATASET = ("jsonl", "rows with the fields prompt and completion, of which completions are learned")
+
 _PAIR = "model with a trainer of its runtime"
 
 
@@ -61,7 +73,7 @@ def compose(registry: Registry, *, goal: str) -> str:
     """
     model, trainer = _pair(registry, goal)
     parts = {
-        "sources": _choose(registry, "datasets"),
+        "sources": _tuning_rows(registry) if GOALS[goal] else _choose(registry, "datasets"),
         "tokenizer": _choose(registry, "tokenizers"),
         "model": model,
         "trainer": trainer,
@@ -71,11 +83,17 @@ def compose(registry: Registry, *, goal: str) -> str:
     fields = dict(zip(parts, registry.describe_options(rows), strict=True))
     metrics = _listed({name: fields[name] for name in parts if name.startswith("metrics.")})
     settings = _TRAINING.get(str(model.row.runtime), {"trainer": {}, "every": "1 epoch"})
+    if GOALS[goal]:
+        settings = _TUNING
     lines = _heading(registry, goal, [parts[name].row for name in metrics])
     lines += ["schema: codex-run/1", "", "run:", f"  name: {goal}", "", "data:"]
-    lines += ["  sources:", *_component(parts["sources"], fields["sources"], first="    - ", rest="      ")]
+    given = settings.get("sources", {})
+    lines += [
+        "  sources:",
+        *_component(parts["sources"], fields["sources"], given=given, first="    - ", rest="      "),
+    ]
     for section in ("tokenizer", "model", "trainer"):
-        given = settings["trainer"] if section == "trainer" else {}
+        given = settings.get(section, {})
         lines += ["", f"{section}:", *_component(parts[section], fields[section], given=given)]
     lines += ["", "evaluation:", f"  every: {settings['every']}", "  metrics:"]
     for name in metrics:
@@ -120,6 +138,13 @@ def _choose(registry: Registry, kind: str) -> Chosen:
     if not rows:
         raise _nothing(registry, kind, kind)
     return Chosen(rows[0], _why(rows[0]), _better(registry, rows[0]))
+
+
+def _tuning_rows(registry: Registry) -> Chosen:
+    """The dataset whose rows tell a prompt from what is to be learned; without it, the usual choice."""
+    name, why = _TUNING_DATASET
+    found = [row for row in _usable(registry, "datasets") if row.built_in and row.name == name]
+    return Chosen(found[0], f"built in, {why}", ()) if found else _choose(registry, "datasets")
 
 
 def _metrics(registry: Registry, goal: str) -> list[Chosen]:
@@ -231,6 +256,10 @@ def _heading(registry: Registry, goal: str, metrics: Sequence[Row]) -> list[str]
         f"# {', '.join(dists)}.",
         "# Commented options show their defaults. Next: `codex plan FILE`, then `codex train FILE`.",
     ]
+    if GOALS[goal]:
+        lines.append(
+            "# Fill in where your rows are, the tokenizer's folder, and `weights`: the model that training begins from."
+        )
     if goal == "evaluate":
         names = " ".join(f"--metric {row.name}" for row in metrics)
         lines += [

@@ -140,7 +140,7 @@ def _sentence(event: Event) -> str | None:
             return f"warning: writer {event.name} is off from here on: {event.reason}"
         case PluginFailed():
             return f"warning: {event.plugin} failed in {event.hook}: {event.reason}"
-    return None
+    return event.sentence()
 
 
 def _is_dumb() -> bool:
