@@ -59,6 +59,7 @@ SECTIONS = {
     "run.exactness": shown("run.exactness=L0", "exactness"),
     "run.threads": shown("run.threads=2", "threads"),
     "run.digest_every": shown("run.digest_every=0", "digests"),
+    "run.max_rollbacks": shown("run.max_rollbacks=1", "max_rollbacks"),
     "run.log_every": shown("run.log_every=3", "metrics"),
     "data.sources": shown("data.sources=[{name: text, path: other.txt, document: paragraph}]", "metrics"),
     "data.split": shown("data.split=[0.5, 0.25, 0.25]", "metrics"),
@@ -129,6 +130,9 @@ class Built(NamedTuple):
 TEXT = {"path": "texts"}
 JSONL = {"path": "rows"}
 MUON = {"optimizer": "muon"}
+CLOSED = "{% for m in messages %}{{ m.role }}:{{ m.content }}{{ eos_token }}{% endfor %}"
+PIECES = {"vocab_size": 300}
+MODEL_FOLDER = {"path": "model-folder"}
 
 #: Options of components that show in what is built with them.
 IN_OBJECTS = {
@@ -184,6 +188,38 @@ IN_OBJECTS = {
     ("codex-models/torch", "trainer.device"): Built({"device": "cuda"}, "weights"),
     ("codex-safety/secrets", "safety.action"): Built({"action": "block"}, "decision"),
     ("codex-safety/secrets", "safety.off"): Built({"off": ["aws-access-key-id"]}, "decision"),
+    ("codex-tokenizers/bpe", "tokenizer.special_tokens"): Built({"special_tokens": ["<x>"]}, "tokenizer"),
+    ("codex-tokenizers/bpe", "tokenizer.template"): Built({"template": "chatml"}, "tokenizer"),
+    ("codex-tokenizers/sentencepiece", "tokenizer.vocab_size"): Built(
+        {"vocab_size": 280}, "tokenizer", PIECES
+    ),
+    ("codex-tokenizers/sentencepiece", "tokenizer.model"): Built({"model": "bpe"}, "tokenizer", PIECES),
+    ("codex-tokenizers/sentencepiece", "tokenizer.coverage"): Built({"coverage": 0.9}, "tokenizer", PIECES),
+    ("codex-tokenizers/sentencepiece", "tokenizer.normaliser"): Built(
+        {"normaliser": "nfkc"}, "tokenizer", PIECES
+    ),
+    ("codex-tokenizers/sentencepiece", "tokenizer.byte_fallback"): Built(
+        {"byte_fallback": False}, "tokenizer", PIECES
+    ),
+    ("codex-tokenizers/sentencepiece", "tokenizer.special_tokens"): Built(
+        {"special_tokens": ["<x>"]}, "tokenizer", PIECES
+    ),
+    ("codex-tokenizers/sentencepiece", "tokenizer.template"): Built(
+        {"template": "chatml"}, "tokenizer", PIECES
+    ),
+    ("codex-tokenizers/sentencepiece", "tokenizer.path"): Built({"path": "absent"}, "tokenizer", PIECES),
+    ("codex-tokenizers/whitespace", "tokenizer.vocab_size"): Built({"vocab_size": 6}, "tokenizer"),
+    ("codex-tokenizers/whitespace", "tokenizer.min_frequency"): Built({"min_frequency": 9}, "tokenizer"),
+    ("codex-tokenizers/whitespace", "tokenizer.special_tokens"): Built(
+        {"special_tokens": ["<x>"]}, "tokenizer"
+    ),
+    ("codex-tokenizers/whitespace", "tokenizer.template"): Built({"template": "chatml"}, "tokenizer"),
+    ("codex-tokenizers/whitespace", "tokenizer.path"): Built({"path": "absent"}, "tokenizer"),
+    ("codex-tokenizers/hf", "tokenizer.path"): Built({"path": "absent"}, "tokenizer", MODEL_FOLDER),
+    ("codex-tokenizers/hf", "tokenizer.template"): Built({"template": "own"}, "tokenizer", MODEL_FOLDER),
+    ("codex-tokenizers/hf", "tokenizer.bos"): Built({"bos": "he"}, "tokenizer", MODEL_FOLDER),
+    ("codex-tokenizers/hf", "tokenizer.eos"): Built({"eos": "he"}, "tokenizer", MODEL_FOLDER),
+    ("codex-tokenizers/hf", "tokenizer.pad"): Built({"pad": "he"}, "tokenizer", MODEL_FOLDER),
     ("codex-telemetry/tensorboard", "writers[].group_by"): Built({"group_by": "metric"}, "events"),
 }
 
@@ -256,6 +292,7 @@ def _seen(run: Path) -> dict[str, Any]:
         "writers": {path.relative_to(run).as_posix() for path in run.rglob("*.*sv")}
         | {path.relative_to(run).as_posix() for path in run.rglob("*.ndjson") if "journal" not in path.parts},
         "system": (run / "system.ndjson").exists(),
+        "max_rollbacks": lock["config"]["run"]["max_rollbacks"],
         "digests": (run / "journal" / "r0-a1-000001.ndjson").read_text().count('"step_digest"'),
     }
 
@@ -341,9 +378,12 @@ def test_a_changed_option_shows_in_what_is_built(owner, path, tmp_path):
         "model": "models",
         "trainer": "trainers",
         "safety": "safety_policies",
+        "tokenizer": "tokenizers",
     }
     kind = kinds.get(path.rpartition(".")[0], "writers")
     found = REGISTRY.find(kind, owner)
+    if owner == "codex-tokenizers/sentencepiece":
+        pytest.importorskip("sentencepiece")
     cls = REGISTRY.options_class(found)
     assert cls is not None
     module, _, name = found.target.partition(":")
@@ -424,6 +464,19 @@ def _steps(target, options, folder):
     ]
 
 
+def _tokenizer(target, options, folder):
+    """The fingerprint of what is learned from a few lines, or taken from the folder of a model."""
+    from codex_tokenizers.examples import write_model_folder
+
+    Path("model-folder").mkdir(exist_ok=True)
+    write_model_folder(Path("model-folder"), template=CLOSED)
+    texts = [
+        "so much ﬁsh, much so 日",
+        *(f"sentence {number} ends on {number * 7919}" for number in range(50)),
+    ]
+    return target.train(texts, options, seed=0).fingerprint()
+
+
 def _decision(target, options, folder):
     key = "AKIA" + "QRSTUVWXYZ234567"  # in two parts, so that no scan takes this file for a leak
     decision = target(options).inspect(f"the key {key} was here", "data")
@@ -446,6 +499,7 @@ SEEN = {
     "weights": _weights,
     "reads": _reads,
     "steps": _steps,
+    "tokenizer": _tokenizer,
     "decision": _decision,
     "events": _events,
 }

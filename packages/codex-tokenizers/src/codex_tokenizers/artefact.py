@@ -1,8 +1,8 @@
-"""The files of a saved tokenizer: `tokenizer.json` for the library, `codex-tokenizer.json` to verify it by.
+"""The files of a saved tokenizer: what its library reads, its chat template, `codex-tokenizer.json` to verify them by.
 
-Decisions: the manifest is written last and names the digest of the other file, so that a half-written or edited
-artefact is refused; of `tokenizer.json` only vocabulary and merges are read back, everything else is this
-package's code, so that an artefact cannot bring its own normaliser.
+Decisions: the manifest is written last and names the digest of every other file, so that a half-written or edited
+artefact is refused; of `tokenizer.json` of a learned BPE only vocabulary and merges are read back, everything else
+is this package's code, so that an artefact cannot bring its own normaliser.
 """
 
 from __future__ import annotations
@@ -31,28 +31,49 @@ class Vocabulary:
     merges: tuple[tuple[str, str], ...]
 
 
-def write(folder: Path, *, tokenizer_json: str, fields: Mapping[str, Any]) -> None:
-    """Write both files into `folder`; `fields` are added to the manifest."""
-    data = tokenizer_json.encode()
-    write_atomic(folder / TOKENIZER_NAME, data)
-    manifest = {"format": MANIFEST_FORMAT, "files": {TOKENIZER_NAME: sha256_of(data)}, **fields}
+def write(folder: Path, *, files: Mapping[str, bytes], fields: Mapping[str, Any]) -> None:
+    """Write files into `folder`, the manifest last; `fields` are added to it."""
+    for name, data in files.items():
+        write_atomic(folder / name, data)
+    digests = {name: sha256_of(data) for name, data in files.items()}
+    manifest = {"format": MANIFEST_FORMAT, "files": digests, **fields}
     write_atomic(folder / MANIFEST_NAME, readable_json(manifest))
 
 
-def read(folder: Path, *, kind: str) -> tuple[Vocabulary, dict[str, Any]]:
-    """The vocabulary and the manifest of a saved tokenizer; raises `ArtefactError` for anything else."""
-    manifest = _json(folder / MANIFEST_NAME)
+def kind_of(folder: Path) -> str | None:
+    """The kind that a saved tokenizer says it is; None where there is no manifest."""
+    if not (folder / MANIFEST_NAME).is_file():
+        return None
+    return str(json_object(folder / MANIFEST_NAME).get("kind"))
+
+
+def read(folder: Path, *, kind: str, name: str) -> dict[str, Any]:
+    """The manifest of a saved tokenizer whose files are as they were saved, `name` among them.
+
+    Raises `ArtefactError` for anything else.
+    """
+    path = folder / MANIFEST_NAME
+    manifest = json_object(path)
     if manifest.get("format") != MANIFEST_FORMAT or manifest.get("kind") != kind:
-        raise _refusal(
-            folder / MANIFEST_NAME,
+        raise refusal(
+            path,
             f"it says {manifest.get('format')!r} of kind {manifest.get('kind')!r}, "
             f"expected {MANIFEST_FORMAT!r} of kind {kind!r}",
         )
-    path = folder / TOKENIZER_NAME
-    digest = manifest.get("files", {}).get(TOKENIZER_NAME)
+    files = manifest.get("files")
+    if not isinstance(files, dict):
+        raise refusal(path, "it names no files")
+    for one, digest in {name: None, **files}.items():
+        _verify(folder, one, digest)
+    return manifest
+
+
+def _verify(folder: Path, name: str, digest: object) -> None:
+    path = folder / name
+    if Path(name).name != name:
+        raise refusal(folder / MANIFEST_NAME, f"it names {name!r}, which is no file of the folder")
     if not isinstance(digest, str) or not path.is_file() or not digest_matches(path, digest):
-        raise _refusal(path, "its bytes are not those that were saved")
-    return _vocabulary(path), manifest
+        raise refusal(path, "its bytes are not those that were saved")
 
 
 def refuse_gaps(folder: Path, vocabulary: Vocabulary, *, tokens: Iterable[str]) -> None:
@@ -66,44 +87,48 @@ def refuse_gaps(folder: Path, vocabulary: Vocabulary, *, tokens: Iterable[str]) 
         if token not in ids
     ]
     if lacking:
-        raise _refusal(folder / TOKENIZER_NAME, f"its vocabulary lacks {lacking[0]!r}")
+        raise refusal(folder / TOKENIZER_NAME, f"its vocabulary lacks {lacking[0]!r}")
     if sorted(ids.values()) != list(range(len(ids))):
-        raise _refusal(folder / TOKENIZER_NAME, "its ids are not consecutive from 0")
+        raise refusal(folder / TOKENIZER_NAME, "its ids are not consecutive from 0")
 
 
 def refuse_other(folder: Path, *, found: Mapping[str, Any], manifest: Mapping[str, Any]) -> None:
     """Raise `ArtefactError` when what was read is not what the manifest names."""
     for name, value in found.items():
         if manifest.get(name) != value:
-            raise _refusal(
+            raise refusal(
                 folder / MANIFEST_NAME,
-                f"it names {name} {manifest.get(name)!r}, {TOKENIZER_NAME} gives {value!r}",
+                f"it names {name} {manifest.get(name)!r}, the files give {value!r}",
             )
 
 
-def _vocabulary(path: Path) -> Vocabulary:
-    model = _json(path).get("model", {})
+def read_vocabulary(folder: Path) -> Vocabulary:
+    """Vocabulary and merges of the folder's `tokenizer.json`."""
+    path = folder / TOKENIZER_NAME
+    model = json_object(path).get("model", {})
     try:
         ids = {str(token): int(number) for token, number in model["vocab"].items()}
         merges = tuple((str(left), str(right)) for left, right in model["merges"])
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise _refusal(path, "it holds no byte-level BPE model") from error
+        raise refusal(path, "it holds no byte-level BPE model") from error
     return Vocabulary(ids=ids, merges=merges)
 
 
-def _json(path: Path) -> dict[str, Any]:
+def json_object(path: Path) -> dict[str, Any]:
+    """The JSON object in a file; raises `ArtefactError` when there is none."""
     try:
         value = json.loads(path.read_bytes())
     except OSError as error:
-        raise _refusal(path, error.strerror or "it cannot be read") from error
+        raise refusal(path, error.strerror or "it cannot be read") from error
     except ValueError as error:
-        raise _refusal(path, "it is not JSON") from error
+        raise refusal(path, "it is not JSON") from error
     if not isinstance(value, dict):
-        raise _refusal(path, "it holds no object")
+        raise refusal(path, "it holds no object")
     return value
 
 
-def _refusal(path: Path, why: str) -> ArtefactError:
+def refusal(path: Path, why: str) -> ArtefactError:
+    """The error for an artefact that cannot be used."""
     return ArtefactError(
         code="TOK-006",
         what="this is no usable tokenizer artefact",

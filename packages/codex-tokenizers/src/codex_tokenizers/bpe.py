@@ -3,7 +3,9 @@
 Decisions: no normaliser and no prefix space, so that `decode(encode(text)) == text` for every text; the alphabet
 is all 256 bytes, so that no text is unknown; three special tokens with ids 0, 1, 2, which text never encodes to
 unless the caller allows it; the library object is always assembled here from vocabulary and merges, whether they
-were just learned or loaded, so that both ways encode alike.
+were just learned or loaded, so that both ways encode alike; which engine encodes never changes an id.
+Learning reads texts in an order that does not matter: what decides are the counts of words, and ties are broken by
+the ids of the parts.
 """
 
 from __future__ import annotations
@@ -13,45 +15,74 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
-from tokenizers import AddedToken, Encoding, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
+from tokenizers import Tokenizer, models, trainers
 
 from codex_core.canonical import digest_of
-from codex_core.errors import InputError, UsageError
+from codex_core.errors import InputError
 from codex_core.records import Encoded, Record, TokenBatch
-from codex_tokenizers import artefact
-from codex_tokenizers.artefact import Vocabulary
+from codex_core.rendering import LAYOUT_VERSION
+from codex_tokenizers import artefact, batches, engines, templates
+from codex_tokenizers.artefact import TOKENIZER_NAME, Vocabulary
+from codex_tokenizers.byte_alphabet import BYTES, token_bytes
+from codex_tokenizers.engines import PATTERN
+from codex_tokenizers.flat import flat
 from codex_tokenizers.forks import make_forks_safe
-from codex_tokenizers.layout import LAYOUT_VERSION, lay_out, refuse_template
+from codex_tokenizers.learned import encode_spelt, identity_of, rendering_fields, saved_files, saved_template
 from codex_tokenizers.options import BPEOptions
+from codex_tokenizers.refusals import refuse_foreign_ids, refuse_surrogates, utf8
+from codex_tokenizers.spans import Span, spans_of
+from codex_tokenizers.specials import SPECIAL_TOKENS, Specials, reserved
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from codex_tokenizers.templates import Template
+
+__all__ = ["BPE", "PATTERN", "SPECIAL_TOKENS"]
 
 KIND = "bpe"
 
-#: Special tokens by role; ids follow this order.
-SPECIAL_TOKENS = MappingProxyType({"bos": "<|codex:bos|>", "eos": "<|codex:eos|>", "pad": "<|codex:pad|>"})
-
-#: What BPE never merges across: a word with the sign before it; up to three digits; a run of signs; line ends with
-#: the indentation after them, but for the blank that belongs to the next word; other white space.
-#: 3.75 bytes per token on held-out docstrings with 4,096 ids; the library's own pattern gives 3.63.
-PATTERN = r"[^\p{L}\p{N}\n]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+\n*|\s*\n[ \t]*(?=[ ])|\s*\n|\s+(?!\S)|\s+"
-
 
 class BPE:
-    """A learned tokenizer. Made by `train` or `load`; `provenance` tells what it was learned from."""
+    """A learned tokenizer. Made by `train` or `load`; `provenance` tells what it was learned from.
+
+    `further` are special tokens beside bos, eos and pad; `backend` is `auto`, `hf` or `tiktoken`.
+    """
 
     lossless = True
 
-    def __init__(self, vocabulary: Vocabulary, provenance: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        vocabulary: Vocabulary,
+        provenance: Mapping[str, Any],
+        *,
+        further: Sequence[str] = (),
+        template: Template | None = None,
+        backend: str = "auto",
+    ) -> None:
         self.vocabulary = vocabulary
         self.provenance = provenance
-        self._plain = _assemble(vocabulary)
-        self._plain.encode_special_tokens = True  # the library's name for: treat them as plain text
+        self._further = tuple(further)
+        self._backend = backend
+        ids = vocabulary.ids
+        self.specials = Specials(
+            roles={role: ids[token] for role, token in SPECIAL_TOKENS.items()},
+            spellings={token: ids[token] for token in (*SPECIAL_TOKENS.values(), *further)},
+        )
+        self._rendering = templates.Rendering(template, self.specials)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return BPE, (self.vocabulary, dict(self.provenance))
+        return _rebuilt, (
+            self.vocabulary,
+            dict(self.provenance),
+            self._further,
+            self._rendering.template,
+            self._backend,
+        )
 
     @classmethod
     def train(cls, texts: Iterable[str], options: BPEOptions, *, seed: int) -> BPE:
@@ -61,11 +92,13 @@ class BPE:
         and no text is read. Raises `InputError` when there is nothing to learn from.
         """
         if options.path is not None:
-            return cls.load(Path(options.path))
+            return cls.take(options)
+        template = templates.find(options.template)
+        further = reserved(options.special_tokens, template.markers if template else ())
         make_forks_safe()
         counted = _Counted(texts)
-        learner = _pipeline(models.BPE())
-        learner.train_from_iterator(iter(counted), _trainer(options))
+        learner = engines.pipeline(models.BPE())
+        learner.train_from_iterator(iter(counted), _trainer(options, further))
         if not counted.num_bytes:
             raise InputError(
                 code="TOK-001",
@@ -73,39 +106,69 @@ class BPE:
                 why=f"{counted.num_texts} texts with 0 bytes were given",
                 fix="check the sources and the split of the data",
             )
-        return cls(_learned(learner), _provenance(options, counted, seed))
+        provenance = _provenance(options, counted, seed)
+        return cls(_learned(learner), provenance, further=further, template=template)
 
     @classmethod
-    def load(cls, folder: Path) -> BPE:
+    def take(cls, options: BPEOptions) -> BPE:
+        """The tokenizer saved at `options.path`, with the template that the options ask for."""
+        assert options.path is not None
+        loaded = cls.load(Path(options.path))
+        if options.template is None:
+            return loaded
+        template = templates.find(options.template, own=loaded._rendering.template)
+        return cls(loaded.vocabulary, loaded.provenance, further=loaded._further, template=template)
+
+    @classmethod
+    def inputs(cls, options: BPEOptions) -> dict[str, str]:
+        """Digests of the files that options name and that decide what is learned."""
+        return templates.inputs(options.template)
+
+    @classmethod
+    def load(cls, folder: Path, *, backend: str = "auto") -> BPE:
         """Read what `save` wrote; raises `ArtefactError` for anything else."""
-        vocabulary, manifest = artefact.read(folder, kind=KIND)
-        artefact.refuse_gaps(folder, vocabulary, tokens=[*SPECIAL_TOKENS.values(), *_alphabet()])
-        loaded = cls(vocabulary, manifest.get("learned", {}))
-        artefact.refuse_other(folder, found=loaded._identity(), manifest=manifest)
+        manifest = artefact.read(folder, kind=KIND, name=TOKENIZER_NAME)
+        vocabulary = artefact.read_vocabulary(folder)
+        further = tuple(manifest.get("special_tokens", ()))
+        artefact.refuse_gaps(folder, vocabulary, tokens=[*SPECIAL_TOKENS.values(), *further, *BYTES])
+        loaded = cls(
+            vocabulary,
+            manifest.get("learned", {}),
+            further=further,
+            template=saved_template(folder, manifest),
+            backend=backend,
+        )
+        artefact.refuse_other(folder, found=identity_of(KIND, loaded), manifest=manifest)
         return loaded
 
     def save(self, folder: Path) -> None:
-        """Write `tokenizer.json` and `codex-tokenizer.json` into the existing, empty `folder`."""
-        fields = {**self._identity(), "learned": dict(self.provenance)}
-        artefact.write(folder, tokenizer_json=self._plain.to_str(), fields=fields)
-
-    def _identity(self) -> dict[str, Any]:
-        return {
-            "kind": KIND,
-            "fingerprint": self.fingerprint(),
-            "vocab_size": self.vocab_size,
-            "special_ids": dict(self.special_ids),
-        }
+        """Write `tokenizer.json`, the template if there is one, and `codex-tokenizer.json` into `folder`."""
+        data = {TOKENIZER_NAME: self._reference.library.to_str().encode()}
+        fields = {**identity_of(KIND, self), "learned": dict(self.provenance)}
+        if self._further:
+            fields["special_tokens"] = list(self._further)
+        template = self._rendering.template
+        artefact.write(folder, files=data | saved_files(template), fields=fields | rendering_fields(template))
 
     @property
     def vocab_size(self) -> int:
         """Number of ids; every id is in `range(vocab_size)`."""
         return len(self.vocabulary.ids)
 
-    @cached_property
+    @property
     def special_ids(self) -> Mapping[str, int]:
         """Ids of the roles `bos`, `eos` and `pad`."""
-        return MappingProxyType({role: self.vocabulary.ids[token] for role, token in SPECIAL_TOKENS.items()})
+        return self.specials.roles
+
+    @property
+    def template(self) -> Template | None:
+        """The chat template, None for the default layout."""
+        return self._rendering.template
+
+    @property
+    def backend(self) -> str:
+        """The name of the engine that encodes."""
+        return self._engine.name
 
     def fingerprint(self) -> str:
         """`sha256:<hex>` over everything that changes ids or rendering."""
@@ -113,100 +176,91 @@ class BPE:
 
     @cached_property
     def _fingerprint(self) -> str:
-        return digest_of(
-            {
-                "kind": KIND,
-                "layout": LAYOUT_VERSION,
-                "merges": [list(pair) for pair in self.vocabulary.merges],
-                "pattern": PATTERN,
-                "special": dict(SPECIAL_TOKENS),
-                "vocabulary": dict(self.vocabulary.ids),
-            }
-        )
+        described: dict[str, Any] = {
+            "kind": KIND,
+            "layout": LAYOUT_VERSION,
+            "merges": [list(pair) for pair in self.vocabulary.merges],
+            "pattern": PATTERN,
+            "special": dict(SPECIAL_TOKENS),
+            "vocabulary": dict(self.vocabulary.ids),
+        }
+        if self._further:
+            described["special_tokens"] = list(self._further)
+        return digest_of(described | rendering_fields(self.template, only_decisive=True))
 
     @cached_property
-    def _permissive(self) -> Tokenizer:
-        return _assemble(self.vocabulary)
+    def _reference(self) -> engines.HFEngine:
+        return engines.HFEngine(engines.assemble(self.vocabulary, list(self.specials.spellings)))
+
+    @cached_property
+    def _engine(self) -> engines.Engine:
+        specials = list(self.specials.spellings)
+        return engines.choose(self.vocabulary, specials, self._reference, backend=self._backend)
+
+    @cached_property
+    def _token_bytes(self) -> list[bytes]:
+        """What each id stands for; special ids stand for nothing."""
+        table = [b""] * self.vocab_size
+        for token, id in self.vocabulary.ids.items():
+            if token not in self.specials.spellings:
+                table[id] = token_bytes(token)
+        return table
+
+    @cached_property
+    def _token_sizes(self) -> list[int]:
+        return [len(data) for data in self._token_bytes]
 
     def encode(self, text: str, *, allow_special: bool = False) -> list[int]:
         """Ids of `text`, without BOS or EOS; the spelling of a special token is plain text unless allowed."""
-        return self._encoding(self._permissive if allow_special else self._plain, text).ids
+        refuse_surrogates(text)
+        if allow_special:
+            return encode_spelt(text, self.specials, self._engine.encode)
+        return self._engine.encode(text)
 
-    def encode_with_offsets(self, text: str) -> tuple[list[int], list[tuple[int, int]]]:
+    def encode_with_offsets(self, text: str) -> tuple[list[int], list[Span]]:
         """Ids and, per id, its half-open code points of `text`.
 
         Tokens that hold parts of one character each have the span of the whole character.
         """
-        encoding = self._encoding(self._plain, text)
-        return encoding.ids, encoding.offsets
+        ids = self.encode(text)
+        return ids, spans_of(text, map(self._token_sizes.__getitem__, ids))
 
     def encode_batch(
         self, texts: Sequence[str], *, max_length: int | None = None, pad_to: int | None = None
     ) -> TokenBatch:
-        """Encode texts on all threads to one width: cut to `max_length`, padded to `pad_to` or the longest."""
-        rows = [ids[:max_length] for ids in self.encode_many(texts)]
-        longest = max(map(len, rows), default=0)
-        width = longest if pad_to is None else pad_to
-        if longest > width:
-            raise UsageError(
-                code="TOK-004",
-                what=f"a text of {longest} tokens does not fit into {width}",
-                why="pad_to pads, it never cuts",
-                fix=f"max_length={width} cuts longer texts",
-            )
-        pad = self.special_ids["pad"]
-        return TokenBatch(
-            ids=tuple((*ids, *(pad,) * (width - len(ids))) for ids in rows),
-            attention_mask=tuple((1,) * len(ids) + (0,) * (width - len(ids)) for ids in rows),
+        """Encode texts to one width: cut to `max_length`, padded to `pad_to` or the longest."""
+        return batches.pad(
+            self.encode_many(texts), pad_id=self.specials.pad, max_length=max_length, pad_to=pad_to
         )
 
     def encode_many(self, texts: Sequence[str]) -> list[list[int]]:
-        """Ids of each text, as `encode` gives them, on all threads of the library."""
-        make_forks_safe()
-        try:
-            encodings = self._plain.encode_batch_fast(list(texts), add_special_tokens=False)
-        except (TypeError, UnicodeEncodeError):
-            for text in texts:
-                _utf8_length(text)
-            raise
-        return [encoding.ids for encoding in encodings]
+        """Ids of each text, as `encode` gives them; the reference uses all its threads."""
+        for text in texts:
+            refuse_surrogates(text)
+        return self._engine.encode_many(texts)
+
+    def encode_many_flat(self, texts: Sequence[str]) -> tuple[NDArray[np.unsignedinteger], NDArray[np.int64]]:
+        """Ids of all texts back to back, and how many each text has; one thread, as `encode` gives them."""
+        return flat(map(self.encode, texts), vocab_size=self.vocab_size)
 
     def decode(self, ids: Sequence[int]) -> str:
         """Text of `ids`; special ids stand for nothing, bytes that are no UTF-8 become U+FFFD."""
-        plain = [int(i) for i in ids]
-        if plain and not 0 <= min(plain) <= max(plain) < self.vocab_size:
-            outside = next(i for i in plain if not 0 <= i < self.vocab_size)
-            raise InputError(
-                code="TOK-003",
-                what=f"token id {outside} is not in this vocabulary of {self.vocab_size} ids",
-                fix="decode with the tokenizer that encoded",
-            )
-        return self._plain.decode(plain, skip_special_tokens=True)
+        refuse_foreign_ids(ids, vocab_size=self.vocab_size)
+        return b"".join(map(self._token_bytes.__getitem__, ids)).decode("utf-8", errors="replace")
 
     def render(self, record: Record, template: str | None = None) -> Encoded:
-        """BOS, the turns of the default layout, each closed by EOS; see `codex_tokenizers.layout`."""
-        refuse_template(template)
-        eos = self.special_ids["eos"]
-        text, ids, mask, offsets = "", [self.special_ids["bos"]], [False], [(0, 0)]
-        for piece in lay_out(record):
-            piece_ids, spans = self.encode_with_offsets(piece.text)
-            start = len(text)
-            text += piece.text
-            ids += piece_ids
-            offsets += [(start + a, start + b) for a, b in spans] if start else spans
-            mask += [piece.learn] * len(piece_ids)
-            if piece.closes:
-                ids.append(eos)
-                mask.append(piece.learn)
-                offsets.append((len(text), len(text)))
-        return Encoded(text=text, ids=tuple(ids), loss_mask=tuple(mask), offsets=tuple(offsets))
+        """BOS, then the turns in the layout or template of this tokenizer; see `codex_core.rendering`."""
+        return self._rendering.render(record, template, self.encode_with_offsets)
 
-    def _encoding(self, library: Tokenizer, text: str) -> Encoding:
-        try:
-            return library.encode(text, add_special_tokens=False)
-        except (TypeError, UnicodeEncodeError):
-            _utf8_length(text)
-            raise
+
+def _rebuilt(
+    vocabulary: Vocabulary,
+    provenance: Mapping[str, Any],
+    further: Sequence[str],
+    template: Template | None,
+    backend: str,
+) -> BPE:
+    return BPE(vocabulary, provenance, further=further, template=template, backend=backend)
 
 
 @attrs.define(eq=False)
@@ -219,42 +273,17 @@ class _Counted:
 
     def __iter__(self) -> Iterator[str]:
         for text in self.texts:
-            self.num_bytes += _utf8_length(text)
+            self.num_bytes += len(text) if text.isascii() else len(utf8(text))
             self.num_texts += 1
             yield text
 
 
-def _pipeline(model: models.BPE) -> Tokenizer:
-    library = Tokenizer(model)
-    library.pre_tokenizer = pre_tokenizers.Sequence(
-        [
-            pre_tokenizers.Split(Regex(PATTERN), "isolated"),
-            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
-        ]
-    )
-    library.decoder = decoders.ByteLevel()
-    return library
-
-
-def _alphabet() -> list[str]:
-    """The 256 characters that stand for bytes."""
-    return sorted(pre_tokenizers.ByteLevel.alphabet())
-
-
-def _assemble(vocabulary: Vocabulary) -> Tokenizer:
-    library = _pipeline(models.BPE(vocab=dict(vocabulary.ids), merges=list(vocabulary.merges)))
-    library.add_special_tokens(
-        [AddedToken(token, special=True, normalized=False) for token in SPECIAL_TOKENS.values()]
-    )
-    return library
-
-
-def _trainer(options: BPEOptions) -> trainers.BpeTrainer:
+def _trainer(options: BPEOptions, further: Sequence[str]) -> trainers.BpeTrainer:
     return trainers.BpeTrainer(
         vocab_size=options.vocab_size,
         min_frequency=options.min_frequency,
-        special_tokens=list(SPECIAL_TOKENS.values()),
-        initial_alphabet=_alphabet(),
+        special_tokens=[*SPECIAL_TOKENS.values(), *further],
+        initial_alphabet=sorted(BYTES),
         show_progress=False,
     )
 
@@ -272,16 +301,3 @@ def _provenance(options: BPEOptions, counted: _Counted, seed: int) -> dict[str, 
         "bytes": counted.num_bytes,
         "library": f"tokenizers {importlib.metadata.version('tokenizers')}",
     }
-
-
-def _utf8_length(text: str) -> int:
-    """Bytes of a text; raises `InputError` for one that UTF-8 cannot hold."""
-    try:
-        return len(text.encode())
-    except UnicodeEncodeError as error:
-        raise InputError(
-            code="TOK-002",
-            what=f"a text holds a lone surrogate at code point {error.start}",
-            why="half of a UTF-16 pair is no character, and UTF-8 cannot hold it",
-            fix="read the source as UTF-8, strictly, or repair the text",
-        ) from error

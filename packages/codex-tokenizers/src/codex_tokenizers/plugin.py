@@ -5,6 +5,7 @@ from __future__ import annotations
 from codex_core import Component, hookimpl
 
 CODEX_API = (1, 0)
+CODEX_EXAMPLES = "codex_tokenizers.examples:examples"
 
 
 @hookimpl
@@ -17,5 +18,29 @@ def codex_tokenizers() -> list[Component]:
             summary="Byte-level BPE: lossless, learned from the training split, the same for any thread count",
             requires=("tokenizers",),
             capabilities=("lossless", "offsets"),
-        )
+        ),
+        Component(
+            "sentencepiece",
+            target="codex_tokenizers.sentencepieces:SentencePiece",
+            options="codex_tokenizers.options:SentencePieceOptions",
+            summary="SentencePiece, unigram or BPE, with bytes for what has no piece: lossless unless a normaliser "
+            "is asked for",
+            requires=("sentencepiece",),
+            capabilities=("lossless", "offsets"),
+        ),
+        Component(
+            "hf",
+            target="codex_tokenizers.hf:HF",
+            options="codex_tokenizers.options:HFOptions",
+            summary="The tokenizer of a model's folder (tokenizer.json), with its special tokens and chat template",
+            requires=("tokenizers",),
+            capabilities=("offsets",),
+        ),
+        Component(
+            "whitespace",
+            target="codex_tokenizers.whitespace:Whitespace",
+            options="codex_tokenizers.options:WhitespaceOptions",
+            summary="Words between white space from a frozen vocabulary; not lossless",
+            capabilities=("offsets",),
+        ),
     ]

@@ -13,6 +13,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from codex_core.canonical import digest_of, readable_json
 from codex_core.errors import ArtefactError, InputError, UsageError
 from codex_core.files import write_atomic
@@ -86,6 +89,12 @@ class BytesTokenizer:
             ids=tuple(row + (EOS,) * (width - len(row)) for row in rows),
             attention_mask=tuple((1,) * len(row) + (0,) * (width - len(row)) for row in rows),
         )
+
+    def encode_many_flat(self, texts: Sequence[str]) -> tuple[NDArray[np.uint16], NDArray[np.int64]]:
+        """Ids of all texts back to back, and how many each text has."""
+        data = [_utf8(text) for text in texts]
+        lengths = np.array([len(one) for one in data], dtype=np.int64)
+        return np.frombuffer(b"".join(data), dtype=np.uint8).astype(np.uint16), lengths
 
     def decode(self, ids: Sequence[int]) -> str:
         """The text of the bytes among `ids`; bytes that are no UTF-8 (a cut character) become U+FFFD."""

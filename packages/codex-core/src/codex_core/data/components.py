@@ -1,16 +1,19 @@
 """Choices of a plan, imported and built.
 
-Decision: a relative path among the options starts at the plan's base path; which options are paths, they say
-themselves (`unit="path"`).
+Decisions: a relative path among the options starts at the plan's base path; which options are paths, they say
+themselves (`unit="path"`); a saved tokenizer may also be named as a catalogue knows it.
 """
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, Protocol
 
 import attrs
 
+from codex_core.catalogue import find_tokenizer
 from codex_core.lock import Choice, Plan
+from codex_core.places import find_places
 from codex_core.planning.references import resolved
 from codex_core.planning.structuring import options_from
 
@@ -56,4 +59,20 @@ def with_paths(options: Any, plan: Plan, *, section: str) -> Any:
         for field in attrs.fields(type(options))
         if field.metadata.get("unit") == "path" and isinstance(value := getattr(options, field.name), str)
     }
+    for field in attrs.fields(type(options)):
+        value = getattr(options, field.name)
+        if field.metadata.get("unit") == "path or name" and value and (plan.base_path / value).is_file():
+            changed[field.name] = str(plan.base_path / value)
+    if section == "tokenizer" and "path" in changed:
+        changed["path"] = str(_saved_tokenizer(options.path, plan))
     return attrs.evolve(options, **changed)
+
+
+def _saved_tokenizer(named: str, plan: Plan) -> Path:
+    """The tokenizer that a plan takes as it is: at its path, or by its name in a catalogue."""
+    return find_tokenizer(
+        resolved(named, plan.environ, where="tokenizer.path"),
+        base=plan.base_path,
+        places=find_places(plan.base_path, plan.environ),
+        environ=plan.environ,
+    )

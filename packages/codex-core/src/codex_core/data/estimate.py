@@ -20,6 +20,7 @@ from codex_core.data.components import Components, Found, find
 from codex_core.data.intake import Intake
 from codex_core.data.prepare import ignore, texts_plan
 from codex_core.data.splits import SPLITS
+from codex_core.data.tokenizer_store import taken
 from codex_core.lock import Plan
 from codex_core.records import Record
 
@@ -54,13 +55,13 @@ def estimate(
     sample: list[tuple[bytes, int, Record]] = []
     for _, split, record in intake.admitted(on_event):
         num_bytes[split] += _size(record)
-        _keep(sample, record, number=intake.num_read, most=num_sampled)
+        _keep(sample, record, number=intake.account.read, most=num_sampled)
     records = [record for _, _, record in sorted(sample, key=lambda kept: kept[:2])]
     tokenizer, measured = _measure(found, records, seed=plan.seeds["tokenizer"])
     per_byte = sum(len(tokenizer.render(record).ids) for record in measured) / sum(map(_size, measured))
     splits = {}
     for split in SPLITS:
-        documents, tokens = intake.kept[split], round(num_bytes[split] * per_byte)
+        documents, tokens = intake.account.kept[split], round(num_bytes[split] * per_byte)
         rows = -(-max(0, tokens - documents) // plan.seq_len)  # a document of n ids gives n - 1 pairs
         splits[split] = SplitEstimate(documents=documents, bytes=num_bytes[split], tokens=tokens, rows=rows)
     return DataEstimate(splits=splits, vocab_size=tokenizer.vocab_size, num_sampled=len(measured))
@@ -78,7 +79,7 @@ def _measure(found: Found, sample: Sequence[Record], *, seed: int) -> tuple[Toke
     """A tokenizer, and the records to measure it on: not those that it was learned from, if others exist."""
     folder = getattr(found.options, "path", None)
     if folder is not None:
-        return found.target.load(Path(folder)), sample
+        return taken(found, Path(folder)), sample
     texts = [turn.text for record in sample[::2] for turn in record.turns]
     return found.target.train(texts, found.options, seed=seed), sample[1::2] or sample
 

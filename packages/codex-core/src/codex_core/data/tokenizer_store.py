@@ -36,6 +36,12 @@ class StoredTokenizer:
     tokenizer: Tokenizer
     stored: Stored
     was_there: bool
+    target: Any = None
+
+    @property
+    def dtype(self) -> str:
+        """The type of stored ids."""
+        return "uint16" if self.tokenizer.vocab_size <= 1 << 16 else "uint32"
 
     @property
     def path(self) -> Path:
@@ -62,6 +68,9 @@ def learn(
         "seed": seed,
         "texts": texts_fingerprint,
     }
+    inputs = getattr(found.target, "inputs", None)  # optional: digests of files that the options name
+    if inputs is not None and (digests := inputs(found.options)):
+        identity["inputs"] = dict(digests)
     return _obtain(
         found, identity, lambda: found.target.train(texts, found.options, seed=seed), store=store, files=files
     )
@@ -69,13 +78,23 @@ def learn(
 
 def take(found: Found, folder: Path, *, store: Path, files: Files = OS_FILES) -> StoredTokenizer:
     """The tokenizer that was saved in `folder`, copied into the store."""
-    tokenizer: Tokenizer = found.target.load(folder)
+    tokenizer = taken(found, folder)
     identity = {
         "stage": f"tokenizer/{STAGE_VERSION}",
         "id": found.id,
         "fingerprint": tokenizer.fingerprint(),
     }
     return _obtain(found, identity, lambda: tokenizer, store=store, files=files)
+
+
+def taken(found: Found, folder: Path) -> Tokenizer:
+    """The tokenizer that was saved in `folder`.
+
+    A class may offer `take(options)`, for options that change what is taken, such as a chat template.
+    """
+    taking = getattr(found.target, "take", None)
+    tokenizer: Tokenizer = found.target.load(folder) if taking is None else taking(found.options)
+    return tokenizer
 
 
 def _obtain(
@@ -102,4 +121,6 @@ def _obtain(
             stored.path / ARTEFACT,
             f"{found.id} reads it as {tokenizer.fingerprint()}, it was stored as {expected}",
         )
-    return StoredTokenizer(id=found.id, tokenizer=tokenizer, stored=stored, was_there=was_there)
+    return StoredTokenizer(
+        id=found.id, tokenizer=tokenizer, stored=stored, was_there=was_there, target=found.target
+    )

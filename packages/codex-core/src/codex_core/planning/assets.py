@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from codex_core.canonical import digest_of, file_digest
+from codex_core.catalogue import candidates
 from codex_core.errors import ArtefactError, InputError
+from codex_core.places import find_places
 from codex_core.planning.references import resolved
 
 if TYPE_CHECKING:
@@ -46,7 +48,7 @@ def found(plan: Plan, registry: Registry) -> dict[str, dict[str, Any]]:
             written = choice.options.get(name)
             if isinstance(written, str):
                 option = f"{section}.{name}"
-                place = plan.base_path / resolved(written, plan.environ, where=option)
+                place = place_of(written, environ=plan.environ, roots=[plan.base_path], option=option)
                 held[option] = attrs.asdict(digested(place, written=written, option=option))
     return held
 
@@ -82,9 +84,20 @@ def require_same(lock: Lock, *, environ: Mapping[str, str], roots: Sequence[Path
 
 
 def place_of(written: str, *, environ: Mapping[str, str], roots: Sequence[Path], option: str) -> Path:
-    """Where a written path leads: the first of `roots` under which it exists, else the first of them."""
+    """Where a written path leads: the first of `roots` under which it exists, else the first of them.
+
+    A tokenizer may also be named as a catalogue knows it.
+    """
     path = Path(resolved(written, environ, where=option))
     places = [root / path for root in roots] or [path]
+    if option == "tokenizer.path":
+        places += [
+            place
+            for root in roots
+            for place, _ in candidates(
+                str(path), base=root, places=find_places(root, environ), environ=environ
+            )
+        ]
     return next((place for place in places if place.exists()), places[0])
 
 
