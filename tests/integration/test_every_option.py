@@ -7,6 +7,7 @@ of the change.
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import json
 from collections.abc import Mapping
@@ -24,6 +25,7 @@ from codex_core.errors import CodexError
 from codex_core.planning.structuring import options_from
 from tests.support.commands import Project, safety_line
 from tests.support.our_plugins import our_registry
+from tests.support.skips import is_installed
 
 RUN = """\
 run: {name: small, log_every: 1, threads: 1}
@@ -67,6 +69,11 @@ SECTIONS = {
     "data.seq_len": shown("data.seq_len=48", "metrics"),
     "data.packing": shown("data.packing=other", "refused"),
     "data.dedup": shown("data.dedup=none", "metrics"),
+    "data.unsupervised": shown(
+        "data.unsupervised=refuse",
+        "refused",
+        "data.sources=[{name: jsonl, path: unlearned.jsonl, form: messages}]",
+    ),
     "data.order_seed": shown("data.order_seed=9", "metrics"),
     "tokenizer": shown("tokenizer=none", "refused"),
     "model": shown("model=decoder", "refused"),
@@ -130,21 +137,78 @@ class Built(NamedTuple):
 TEXT = {"path": "texts"}
 JSONL = {"path": "rows"}
 MUON = {"optimizer": "muon"}
+SKIPPING = {"on_nonfinite": "skip"}
+PATIENT = {**SKIPPING, "patience": 2, "patience_metric": "a"}
 CLOSED = "{% for m in messages %}{{ m.role }}:{{ m.content }}{{ eos_token }}{% endfor %}"
 PIECES = {"vocab_size": 300}
 MODEL_FOLDER = {"path": "model-folder"}
 
+CHATS = {"form": "messages"}
+SKIPPING = {"on_error": "skip"}
+ASKING = {"form": "prompt_completion"}
+
+
+def row_options(owner: str, suffix: str) -> dict[tuple[str, str], Built]:
+    """What the options that all readers of rows share do to files `asked`, `chats` and `odd` with a suffix."""
+    asked, odd = {"path": f"asked{suffix}"}, {"path": f"odd{suffix}"}
+    rows = {
+        "path": Built({"path": f"chats{suffix}"}, "documents", asked),
+        "form": Built(ASKING, "documents", asked),
+        "field": Built({"field": "prompt"}, "documents", asked),
+        "fields": Built({"fields": {"prompt": "text"}}, "documents", {**asked, **ASKING}),
+        "group": Built({"group": "prompt"}, "documents", asked),
+        "on_error": Built({"on_error": "fail"}, "documents", {**odd, **SKIPPING}),
+        "max_skip": Built({"max_skip": 0}, "documents", {**odd, **SKIPPING}),
+        "learn": Built({"learn": "last"}, "documents", {"path": f"chats{suffix}", **CHATS}),
+    }
+    return {(owner, f"data.sources[].{name}"): built for name, built in rows.items()}
+
+
+def sources(owner: str, base: Mapping[str, Any], **changes: Any) -> dict[tuple[str, str], Built]:
+    """One changed option of a dataset each, over the same base."""
+    return {
+        (owner, f"data.sources[].{name}"): Built({name: value}, "documents", base)
+        for name, value in changes.items()
+    }
+
+
 #: Options of components that show in what is built with them.
 IN_OBJECTS = {
+    **row_options("codex-core/jsonl", ".jsonl"),
+    **row_options("codex-core/csv", ".csv"),
+    **row_options("codex-core/parquet", ".parquet"),
+    **row_options("codex-core/hf-saved", ".saved"),
+    **sources("codex-core/jsonl", {"path": "nested.jsonl"}, max_nesting=1, max_line_bytes=9),
+    **sources("codex-core/jsonl", {"path": "packed.jsonl"}, max_expansion=2),
+    **sources("codex-core/jsonl", JSONL, glob="b.*"),
+    **sources("codex-core/csv", {"path": "asked.csv"}, delimiter=";", max_line_bytes=9),
+    **sources("codex-core/csv", {"path": "packed.csv"}, max_expansion=2),
+    # A table holds no conversation, so `learn` has nothing to choose from: the form that it goes with is refused.
+    ("codex-core/csv", "data.sources[].learn"): Built(
+        CHATS, "documents", {"path": "asked.csv", "learn": "last"}
+    ),
+    **sources("codex-core/csv", {"path": "tables"}, glob="b.*"),
+    **sources("codex-core/parquet", {"path": "tables"}, glob="b.*"),
+    **sources("codex-core/hf-saved", {"path": "splits.saved", "split": "a"}, split="b"),
+    **sources("codex-core/text", {"path": "packed.jsonl"}, max_expansion=2),
+    **sources("codex-core/text", {"path": "corpus.txt", "document": "line"}, max_line_bytes=9),
+    **sources("codex-core/text", {"path": "tree", "glob": "*", **SKIPPING}, on_error="fail", max_skip=0),
+    **sources(
+        "codex-core/directory",
+        {"path": "tree", **SKIPPING},
+        path="rows",
+        include=["*.md"],
+        exclude=["b.txt"],
+        on_error="fail",
+        max_skip=0,
+        max_file_bytes=3,
+    ),
+    **sources("codex-core/directory", {"path": "binary", "binary": "skip"}, binary="fail"),
+    ("codex-core/pydoc", "data.sources[].form"): Built({"form": "instruction"}, "documents"),
     ("codex-core/pydoc", "data.sources[].topics"): Built({"topics": False}, "files"),
     ("codex-core/pydoc", "data.sources[].docstrings"): Built({"docstrings": False}, "files"),
     ("codex-core/pydoc", "data.sources[].sources"): Built({"sources": True}, "documents", {"topics": False}),
     ("codex-core/text", "data.sources[].glob"): Built({"glob": "*.md"}, "documents", TEXT),
-    ("codex-core/jsonl", "data.sources[].path"): Built({"path": "rows/a.jsonl"}, "documents", JSONL),
-    ("codex-core/jsonl", "data.sources[].glob"): Built({"glob": "b.*"}, "documents", JSONL),
-    ("codex-core/jsonl", "data.sources[].field"): Built({"field": "title"}, "documents", JSONL),
-    ("codex-core/jsonl", "data.sources[].group"): Built({"group": "title"}, "documents", JSONL),
-    ("codex-core/jsonl", "data.sources[].max_line_bytes"): Built({"max_line_bytes": 9}, "documents", JSONL),
     ("codex-models/decoder", "model.layers"): Built({"layers": 1}, "model"),
     ("codex-models/decoder", "model.width"): Built({"width": 8}, "model"),
     ("codex-models/decoder", "model.heads"): Built({"heads": 1}, "model"),
@@ -186,6 +250,21 @@ IN_OBJECTS = {
         {"precision": "bf16"}, "weights", {"precision": "fp32"}
     ),
     ("codex-models/torch", "trainer.device"): Built({"device": "cuda"}, "weights"),
+    ("codex-models/torch", "trainer.schedule"): Built({"schedule": "constant"}, "weights"),
+    ("codex-models/torch", "trainer.decay_share"): Built(
+        {"decay_share": 0.9}, "weights", {"schedule": "wsd"}
+    ),
+    ("codex-models/torch", "trainer.compile"): Built({"compile": "on"}, "begun"),
+    ("codex-models/torch", "trainer.activation_checkpointing"): Built(
+        {"activation_checkpointing": "blocks"}, "begun"
+    ),
+    ("codex-models/torch", "trainer.ema"): Built({"ema": 0.5}, "weights"),
+    ("codex-models/torch", "trainer.on_nonfinite"): Built({"on_nonfinite": "stop"}, "ending", SKIPPING),
+    ("codex-models/torch", "trainer.max_nonfinite"): Built({"max_nonfinite": 1}, "ending", SKIPPING),
+    ("codex-models/torch", "trainer.patience"): Built({"patience": 1, **SKIPPING}, "ending", SKIPPING),
+    ("codex-models/torch", "trainer.patience_metric"): Built({"patience_metric": "b"}, "ending", PATIENT),
+    ("codex-models/torch", "trainer.patience_mode"): Built({"patience_mode": "max"}, "ending", PATIENT),
+    ("codex-models/torch", "trainer.min_delta"): Built({"min_delta": 2.0}, "ending", PATIENT),
     ("codex-safety/secrets", "safety.action"): Built({"action": "block"}, "decision"),
     ("codex-safety/secrets", "safety.off"): Built({"off": ["aws-access-key-id"]}, "decision"),
     ("codex-tokenizers/bpe", "tokenizer.special_tokens"): Built({"special_tokens": ["<x>"]}, "tokenizer"),
@@ -240,7 +319,67 @@ def project(tmp_path_factory):
             row = {"text": f"text {name} of {suffix}", "title": f"title {name}"}
             (project.path / folder / f"{name}.{suffix}").write_text(json.dumps(row) + "\n")
     (project.path / "run.yaml").write_text(RUN + safety_line())
+    write_rows(project.path)
     return project.path
+
+
+def write_rows(folder: Path) -> None:
+    """Rows with all fields, conversations, and rows one of which cannot be read, for every reader."""
+    said = [("user", "q"), ("assistant", "a"), ("user", "r"), ("assistant", "b")]
+    chat = {"messages": [{"role": role, "content": text} for role, text in said]}
+    asked = {"text": "t", "prompt": "p", "completion": "c"}
+    files = {
+        "asked.jsonl": json.dumps(asked),
+        "chats.jsonl": json.dumps(chat),
+        "odd.jsonl": '{"text": "even"}\n{"text": null}',
+        "nested.jsonl": '{"text": "t", "more": {}}',
+        "unlearned.jsonl": "\n".join(
+            [json.dumps({"messages": chat["messages"][:1]})]
+            + [
+                json.dumps({"messages": [*chat["messages"], {"role": "user", "content": str(i)}]})
+                for i in range(60)
+            ]
+        ),
+        "asked.csv": ",".join(asked) + "\n" + ",".join(asked.values()),
+        "chats.csv": "text\nothers\n",
+        "odd.csv": "text,n\neven,1\nodd\n",
+        "tables/a.csv": "text\na\n",
+        "tables/b.csv": "text\nb\n",
+        "tree/a.txt": "text\n",
+        "tree/b.txt": "other text\n",
+        "tree/c.md": "# Title\n",
+        "binary/a.txt": "text\n",
+        "binary/b": "\0",
+    }
+    for name, text in files.items():
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text(text)
+    (folder / "tree" / "odd").write_bytes(b"\xff")
+    blank = " " * 2_000_000
+    (folder / "packed.jsonl").write_bytes(gzip.compress(json.dumps({"text": f"a{blank}"}).encode()))
+    (folder / "packed.csv").write_bytes(gzip.compress(f"text\na{blank}\n".encode()))
+    if is_installed("pyarrow"):
+        _write_tables(folder, {"asked": [asked], "chats": [chat], "odd": [{"text": "even"}, {"text": None}]})
+
+
+def _write_tables(folder: Path, tables: Mapping[str, list[dict[str, Any]]]) -> None:
+    import pyarrow
+    import pyarrow.parquet as pq
+
+    def save(rows: list[dict[str, Any]], path: Path) -> None:
+        path.mkdir(parents=True)
+        table = pyarrow.Table.from_pylist(rows)
+        with pyarrow.ipc.new_stream(str(path / "rows.arrow"), table.schema) as stream:
+            stream.write_table(table)
+        (path / "state.json").write_text('{"_data_files": [{"filename": "rows.arrow"}]}')
+
+    for name, rows in tables.items():
+        pq.write_table(pyarrow.Table.from_pylist(rows), folder / f"{name}.parquet")
+        save(rows, folder / f"{name}.saved")
+    for name in "ab":
+        pq.write_table(pyarrow.table({"text": [name]}), folder / "tables" / f"{name}.parquet")
+        save([{"text": name}], folder / "splits.saved" / name)
+    (folder / "splits.saved" / "dataset_dict.json").write_text('{"splits": ["a", "b"]}')
 
 
 @pytest.fixture(autouse=True)
@@ -407,6 +546,8 @@ def _require(owner: str) -> None:
     pytest.importorskip(owner.partition("/")[0].replace("-", "_"))
     if owner.startswith("codex-telemetry"):
         pytest.importorskip("tensorboard")
+    if owner in ("codex-core/parquet", "codex-core/hf-saved"):
+        pytest.importorskip("pyarrow")
 
 
 def _files(target, options, folder):
@@ -456,6 +597,31 @@ def _reads(target, options, folder):
     return asked
 
 
+def _begun(target, options, folder):
+    """What a training that stands ready will compute with."""
+    from tests.support.trainings import training_of
+
+    training = training_of(options)
+    return training.arithmetic, training.model.checkpoint_blocks
+
+
+def _ending(target, options, folder):
+    """Where a run ends of which steps 3 and 4 are not finite, while `a` falls, `b` stays and `c` rises and falls."""
+    from tests.support.decoders import train
+
+    hooks = []
+
+    def evaluate(live, step):
+        while hooks:
+            hooks.pop().remove()
+        if step in (2, 3):
+            hooks.append(live.model.norm_gain.register_hook(lambda gradient: gradient * float("inf")))
+        return {"c": -float(step % 3), "a": 9.0 - step, "b": 1.0}
+
+    result = train(folder, options=options, evaluate=evaluate, evaluate_every=1).result
+    return result.steps, result.reason
+
+
 def _steps(target, options, folder):
     """What a lock says of a training of ten rows an epoch."""
     return [str(options.duration), str(options.warmup)] + [
@@ -499,6 +665,8 @@ SEEN = {
     "weights": _weights,
     "reads": _reads,
     "steps": _steps,
+    "begun": _begun,
+    "ending": _ending,
     "tokenizer": _tokenizer,
     "decision": _decision,
     "events": _events,
