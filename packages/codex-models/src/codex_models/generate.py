@@ -83,7 +83,8 @@ class _Batch:
 
     def _choose(self, logits_BV: Tensor) -> list[int]:
         if self.settings.temperature == 0.0:
-            likeliest: list[int] = logits_BV.argmax(-1).tolist()
+            # numpy: 8 x 8192 take it 10 us, torch 60 (2 cores)
+            likeliest: list[int] = logits_BV.numpy().argmax(-1).tolist()
             return likeliest
         return [
             choose(row_V, self.settings, self.samplers[number])
