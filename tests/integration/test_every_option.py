@@ -137,8 +137,8 @@ class Built(NamedTuple):
 TEXT = {"path": "texts"}
 JSONL = {"path": "rows"}
 MUON = {"optimizer": "muon"}
-SKIPPING = {"on_nonfinite": "skip"}
-PATIENT = {**SKIPPING, "patience": 2, "patience_metric": "a"}
+LENIENT = {"on_nonfinite": "skip"}
+PATIENT = {**LENIENT, "patience": 2, "patience_metric": "a"}
 CLOSED = "{% for m in messages %}{{ m.role }}:{{ m.content }}{{ eos_token }}{% endfor %}"
 PIECES = {"vocab_size": 300}
 MODEL_FOLDER = {"path": "model-folder"}
@@ -157,8 +157,8 @@ def row_options(owner: str, suffix: str) -> dict[tuple[str, str], Built]:
         "field": Built({"field": "prompt"}, "documents", asked),
         "fields": Built({"fields": {"prompt": "text"}}, "documents", {**asked, **ASKING}),
         "group": Built({"group": "prompt"}, "documents", asked),
-        "on_error": Built({"on_error": "fail"}, "documents", {**odd, **SKIPPING}),
-        "max_skip": Built({"max_skip": 0}, "documents", {**odd, **SKIPPING}),
+        "on_error": Built({"on_error": "fail"}, "documents", {**odd, **LENIENT}),
+        "max_skip": Built({"max_skip": 0}, "documents", {**odd, **LENIENT}),
         "learn": Built({"learn": "last"}, "documents", {"path": f"chats{suffix}", **CHATS}),
     }
     return {(owner, f"data.sources[].{name}"): built for name, built in rows.items()}
@@ -179,10 +179,10 @@ IN_OBJECTS = {
     **row_options("codex-core/parquet", ".parquet"),
     **row_options("codex-core/hf-saved", ".saved"),
     **sources("codex-core/jsonl", {"path": "nested.jsonl"}, max_nesting=1, max_line_bytes=9),
-    **sources("codex-core/jsonl", {"path": "packed.jsonl"}, max_expansion=2),
+    **sources("codex-core/jsonl", {"path": "packed.jsonl", "max_expansion": 2000}, max_expansion=2),
     **sources("codex-core/jsonl", JSONL, glob="b.*"),
     **sources("codex-core/csv", {"path": "asked.csv"}, delimiter=";", max_line_bytes=9),
-    **sources("codex-core/csv", {"path": "packed.csv"}, max_expansion=2),
+    **sources("codex-core/csv", {"path": "packed.csv", "max_expansion": 2000}, max_expansion=2),
     # A table holds no conversation, so `learn` has nothing to choose from: the form that it goes with is refused.
     ("codex-core/csv", "data.sources[].learn"): Built(
         CHATS, "documents", {"path": "asked.csv", "learn": "last"}
@@ -190,12 +190,12 @@ IN_OBJECTS = {
     **sources("codex-core/csv", {"path": "tables"}, glob="b.*"),
     **sources("codex-core/parquet", {"path": "tables"}, glob="b.*"),
     **sources("codex-core/hf-saved", {"path": "splits.saved", "split": "a"}, split="b"),
-    **sources("codex-core/text", {"path": "packed.jsonl"}, max_expansion=2),
+    **sources("codex-core/text", {"path": "packed.jsonl", "max_expansion": 2000}, max_expansion=2),
     **sources("codex-core/text", {"path": "corpus.txt", "document": "line"}, max_line_bytes=9),
-    **sources("codex-core/text", {"path": "tree", "glob": "*", **SKIPPING}, on_error="fail", max_skip=0),
+    **sources("codex-core/text", {"path": "tree", "glob": "*", **LENIENT}, on_error="fail", max_skip=0),
     **sources(
         "codex-core/directory",
-        {"path": "tree", **SKIPPING},
+        {"path": "tree", **LENIENT},
         path="rows",
         include=["*.md"],
         exclude=["b.txt"],
@@ -259,9 +259,9 @@ IN_OBJECTS = {
         {"activation_checkpointing": "blocks"}, "begun"
     ),
     ("codex-models/torch", "trainer.ema"): Built({"ema": 0.5}, "weights"),
-    ("codex-models/torch", "trainer.on_nonfinite"): Built({"on_nonfinite": "stop"}, "ending", SKIPPING),
-    ("codex-models/torch", "trainer.max_nonfinite"): Built({"max_nonfinite": 1}, "ending", SKIPPING),
-    ("codex-models/torch", "trainer.patience"): Built({"patience": 1, **SKIPPING}, "ending", SKIPPING),
+    ("codex-models/torch", "trainer.on_nonfinite"): Built({"on_nonfinite": "stop"}, "ending", LENIENT),
+    ("codex-models/torch", "trainer.max_nonfinite"): Built({"max_nonfinite": 1}, "ending", LENIENT),
+    ("codex-models/torch", "trainer.patience"): Built({"patience": 1, **LENIENT}, "ending", LENIENT),
     ("codex-models/torch", "trainer.patience_metric"): Built({"patience_metric": "b"}, "ending", PATIENT),
     ("codex-models/torch", "trainer.patience_mode"): Built({"patience_mode": "max"}, "ending", PATIENT),
     ("codex-models/torch", "trainer.min_delta"): Built({"min_delta": 2.0}, "ending", PATIENT),

@@ -5,22 +5,29 @@ from __future__ import annotations
 import click
 
 from codex_core.cli.data_inspect import inspect
+from codex_core.cli.data_overlap import overlap
 from codex_core.cli.data_prepare import prepare
+from codex_core.cli.data_preview import preview
+from codex_core.cli.data_validate import validate
 
 
 @click.group()
 def data() -> None:
-    """Prepare and inspect training data.
+    """Check, prepare and inspect training data.
 
     \b
     Examples:
+      codex data validate rows.jsonl
       codex data prepare run.yaml
       codex data inspect .codex/store/tokens/KEY
     """
 
 
 for command in (
+    validate,
+    preview,
     prepare,
     inspect,
+    overlap,
 ):
     data.add_command(command)

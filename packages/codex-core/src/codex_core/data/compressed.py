@@ -2,7 +2,8 @@
 
 Decisions: the first bytes decide (gzip `1f 8b`, zstd `28 b5 2f fd`), never the name; neither can begin a UTF-8
 text. A stream that ends early, fails its checksum or expands beyond the limit is an error of the file. The ratio is
-taken after the first MiB, so that short files of one repeated word pass. What is read is never held as a whole.
+taken after the first MiB, so that short files of one repeated word pass. What is read is never held as a whole: a
+block of zstd takes 4 bytes at least and gives 128 KiB at most, so a step of 1 KiB gives at most 32 MiB.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ GZIP, ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 
 BUFFER_BYTES = 1 << 18
 _FREE_BYTES = 1 << 20
+_ZSTD_STEP_BYTES = 1 << 10
 
 
 def compression_of(path: Path) -> str | None:
@@ -120,7 +122,7 @@ class _Frames:
     def read(self, size: int) -> bytes:
         """Up to `size` bytes, none at the end."""
         while not (data := self._ready.read(size)):
-            packed = self._ahead or self._stored.read(1 << 14)
+            packed = self._ahead or self._stored.read(_ZSTD_STEP_BYTES)
             self._ahead = b""
             if not packed:
                 if self._frame is not None:

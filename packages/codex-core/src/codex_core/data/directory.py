@@ -58,30 +58,34 @@ class DirectoryDataset(FileDataset):
 
     def rows(self, file: InputFile, part: Part | None) -> Iterator[Record]:
         """The file as one document, or nothing when it is skipped."""
+        try:
+            data = self._data(file)
+            if data is not None:
+                yield plain_text(data.decode(), id=file.name, source=(file.name, 1))
+        except UnicodeDecodeError as error:
+            fault = not_unicode(error.object, error)
+            self.account.refuse(fault, file, 1 + error.object.count(b"\n", 0, error.start))
+        except RowFault as fault:
+            self.account.refuse(fault, file, 1)
+
+    def _data(self, file: InputFile) -> bytes | None:
+        """The bytes of a file without its byte-order mark; None when it is binary and such files are skipped."""
         limit = self.options.max_file_bytes
         try:
             with file.path.open("rb") as stream:
                 data = stream.read(limit + 1)
         except OSError as error:
             raise unreadable(file.path, error) from error
-        if data.startswith(BYTE_ORDER_MARK):
-            data = data.removeprefix(BYTE_ORDER_MARK)
-            self.account.notes[BYTE_ORDER_MARK_NOTE] += 1
-        try:
-            if b"\0" in data:
-                if self.options.binary == "skip":
-                    self.account.skipped["binary"] += 1
-                    return
+        if b"\0" in data:
+            if self.options.binary == "fail":
                 raise _binary(data.index(b"\0"))
-            if len(data) > limit:
-                raise _too_long(limit)
-            record = plain_text(data.decode(), id=file.name, source=(file.name, 1))
-        except UnicodeDecodeError as error:
-            self.account.refuse(not_unicode(data, error), file, 1 + data.count(b"\n", 0, error.start))
-        except RowFault as fault:
-            self.account.refuse(fault, file, 1)
-        else:
-            yield record
+            self.account.skipped["binary"] += 1
+            return None
+        if len(data) > limit:
+            raise _too_long(limit)
+        if data.startswith(BYTE_ORDER_MARK):
+            self.account.notes[BYTE_ORDER_MARK_NOTE] += 1
+        return data.removeprefix(BYTE_ORDER_MARK)
 
 
 def pattern_of(glob: str) -> re.Pattern[str]:

@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
+from codex_core.data.compressed import compression_of
 from codex_core.data.faults import Account
 from codex_core.data.inputs import InputFile, find_files, unreadable
 from codex_core.errors import InputError, UsageError
@@ -87,7 +88,8 @@ class FileDataset:
                 where=self.options.path,
                 fix="run the command again when nothing writes to the input",
             )
-        yield from self.rows(self._by_name[part.file], part)
+        file = self._by_name[part.file]
+        yield from self.rows(file, part if compression_of(file.path) is None else None)
 
     def skipped(self) -> Mapping[str, int]:
         """Rows skipped by reason in the latest reading."""

@@ -26,6 +26,11 @@ _TOKEN = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[{}\[\]:]', re.DOTALL)
 
 _ENDS_OF_KEYS = (b'":', b" :", b"\t:", b"\r:")
 
+#: How versions of the parser say that nesting is beyond what it takes.
+_TOO_DEEP = ("depth", "recursion")
+
+_NO_NUMBERS = ("NaN", "Infinity", "-Infinity")
+
 _REPAIR = "repair the line: every line of the file is one complete JSON object"
 
 
@@ -135,9 +140,11 @@ def _diagnosis(data: bytes, error: orjson.JSONDecodeError) -> RowFault:
         return not_unicode(data, wrong)
     if not text.strip():
         return _not_a_row("empty-line", "an empty line")
-    if "recursion" in error.msg.lower():
+    if any(word in error.msg.lower() for word in _TOO_DEEP):
         return _not_a_row("too-deep", "nesting beyond 1024 levels")
-    return _not_a_row("not-json", error.msg)
+    special = next((word for word in _NO_NUMBERS if text.startswith(word, error.pos)), None)
+    found = f"{error.msg}, at character {error.pos}" if special is None else f"{special}, which is no number"
+    return _not_a_row("not-json", found)
 
 
 def not_unicode(data: bytes, error: UnicodeDecodeError) -> RowFault:
