@@ -157,8 +157,8 @@ def row_options(owner: str, suffix: str) -> dict[tuple[str, str], Built]:
         "field": Built({"field": "prompt"}, "documents", asked),
         "fields": Built({"fields": {"prompt": "text"}}, "documents", {**asked, **ASKING}),
         "group": Built({"group": "prompt"}, "documents", asked),
-        "on_error": Built({"on_error": "fail"}, "documents", {**odd, **LENIENT}),
-        "max_skip": Built({"max_skip": 0}, "documents", {**odd, **LENIENT}),
+        "on_error": Built({"on_error": "fail"}, "documents", {**odd, **SKIPPING}),
+        "max_skip": Built({"max_skip": 0}, "documents", {**odd, **SKIPPING}),
         "learn": Built({"learn": "last"}, "documents", {"path": f"chats{suffix}", **CHATS}),
     }
     return {(owner, f"data.sources[].{name}"): built for name, built in rows.items()}
@@ -192,10 +192,10 @@ IN_OBJECTS = {
     **sources("codex-core/hf-saved", {"path": "splits.saved", "split": "a"}, split="b"),
     **sources("codex-core/text", {"path": "packed.jsonl", "max_expansion": 2000}, max_expansion=2),
     **sources("codex-core/text", {"path": "corpus.txt", "document": "line"}, max_line_bytes=9),
-    **sources("codex-core/text", {"path": "tree", "glob": "*", **LENIENT}, on_error="fail", max_skip=0),
+    **sources("codex-core/text", {"path": "tree", "glob": "*", **SKIPPING}, on_error="fail", max_skip=0),
     **sources(
         "codex-core/directory",
-        {"path": "tree", **LENIENT},
+        {"path": "tree", **SKIPPING},
         path="rows",
         include=["*.md"],
         exclude=["b.txt"],
