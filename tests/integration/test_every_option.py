@@ -75,6 +75,7 @@ SECTIONS = {
         "data.sources=[{name: jsonl, path: unlearned.jsonl, form: messages}]",
     ),
     "data.order_seed": shown("data.order_seed=9", "metrics"),
+    "data.shard_bytes": shown("data.shard_bytes=1024", "shards"),
     "tokenizer": shown("tokenizer=none", "refused"),
     "model": shown("model=decoder", "refused"),
     "trainer": shown("trainer=torch", "refused"),
@@ -426,6 +427,7 @@ def _seen(run: Path) -> dict[str, Any]:
         "safety": lock["components"]["safety"],
         "telemetry": lock["config"]["telemetry"],
         "metrics": (run / "metrics.csv").read_text(),
+        "shards": len(json.loads((run / "data.json").read_text())["manifest"]["shards"]),
         "checkpoints": sorted(path.name for path in run.glob("checkpoints/*")),
         "asynchronous": lock["config"]["checkpoint"]["asynchronous"],
         "writers": {path.relative_to(run).as_posix() for path in run.rglob("*.*sv")}

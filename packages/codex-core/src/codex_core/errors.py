@@ -350,6 +350,16 @@ CATALOGUE: dict[str, CatalogueEntry] = {
     "DAT-026": CatalogueEntry(
         ExitCode.INPUT, "Nothing of a row is to be learned, and such rows are refused."
     ),
+    "DAT-030": CatalogueEntry(
+        ExitCode.NO, "A helper process of `data prepare` ended before its work was done."
+    ),
+    "DAT-031": CatalogueEntry(
+        ExitCode.INPUT, "A prepared set is to be sealed, and some of its parts are missing."
+    ),
+    "DAT-033": CatalogueEntry(
+        ExitCode.OK, "A component cannot be handed to helper processes; one process does the work."
+    ),
+    "DAT-034": CatalogueEntry(ExitCode.USAGE, "A chunk was asked for that does not exist."),
     "NGM-001": CatalogueEntry(
         ExitCode.INPUT, "A row to score has no token; the first token of a row is context."
     ),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -121,7 +123,7 @@ def test_rows_are_equal_however_they_are_gathered(mean, num_shards):
     ]
     whole = columns(*documents, unsupervised=7)
     cuts = np.linspace(0, len(documents), num_shards + 1).astype(int).tolist()
-    shards = [columns(*documents[a:b], unsupervised=7) for a, b in zip(cuts[:-1], cuts[1:], strict=True)]
+    shards = [columns(*documents[a:b], unsupervised=7) for a, b in itertools.pairwise(cuts)]
     plan = plan_rows(whole.offsets, seq_len=16, packing="concat")
     rows = np.arange(plan.num_rows)[::-1]
     expected = one_by_one(rows, plan, whole)

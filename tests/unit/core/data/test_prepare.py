@@ -337,7 +337,7 @@ def test_a_tokenizer_from_a_folder_is_used_as_it_is(tmp_path, rows):
     plan = make_plan(
         ("jsonl", {"path": str(rows)}), tokenizer=("faulty", {"path": "none"}), base_path=tmp_path
     )
-    with pytest.raises(ArtefactError):
+    with pytest.raises(InputError, match="no tokenizer"):
         run(tmp_path, plan)
 
 

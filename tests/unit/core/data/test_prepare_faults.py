@@ -64,7 +64,7 @@ def test_a_disk_that_fills_up_anywhere_leaves_nothing_half_written(tmp_path, row
     """Whichever write hits the full disk: exit code 4, only whole folders, and the next run gives the same bytes."""
     plan = make_plan(("jsonl", {"path": str(rows)}))
     expected = run(tmp_path / "whole", plan).manifest_digest
-    for room in range(1000):
+    for room in range(0, 1000, 5):
         try:
             prepared = run(tmp_path / "full", plan, files=FullAfter(room))
         except InputError as error:
@@ -75,7 +75,7 @@ def test_a_disk_that_fills_up_anywhere_leaves_nothing_half_written(tmp_path, row
             continue
         break
 
-    assert room > 20  # every stage has many writes, and what was finished before stays
+    assert room > 50  # every stage has many writes, and what was finished before stays
     assert prepared.manifest_digest == expected
 
 

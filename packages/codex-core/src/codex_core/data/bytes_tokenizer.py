@@ -34,6 +34,7 @@ class BytesTokenizer:
     """Text as its UTF-8 bytes."""
 
     lossless = True
+    learns = False  # known before any text is read
     vocab_size = 258
     special_ids: Mapping[str, int] = MappingProxyType({"bos": BOS, "eos": EOS})
 

@@ -63,7 +63,7 @@ class ColumnWriter:
         finally:
             os.close(self._descriptor)
 
-    def append(self, data: bytes) -> None:
+    def append(self, data: bytes | memoryview) -> None:
         """Add bytes at the end."""
         self._held += data
         self.num_bytes += len(data)
@@ -73,6 +73,13 @@ class ColumnWriter:
     def append_number(self, number: int) -> None:
         """Add one uint64."""
         self.append(number.to_bytes(8, "little"))
+
+    def append_array(self, values: NDArray[Any], dtype: DTypeLike = "u8") -> None:
+        """Add the values of an array, as little-endian `dtype`, a buffer at a time."""
+        plain = np.ascontiguousarray(values, dtype=np.dtype(dtype).newbyteorder("<")).reshape(-1)
+        data = plain.view(np.uint8)
+        for first in range(0, len(data), _BUFFER_BYTES):
+            self.append(data[first : first + _BUFFER_BYTES].data)
 
     def _flush(self) -> None:
         with writing(self.path):
@@ -112,11 +119,18 @@ class TextColumnWriter:
         self.offsets.append_number(self.texts.num_bytes)
         return len(data)
 
+    def append_texts(self, column: TextColumn, first: int, last: int) -> None:
+        """Add texts `first` to `last` (exclusive) of another column."""
+        offsets = np.asarray(column.offsets[first : last + 1])
+        base = self.texts.num_bytes
+        self.texts.append_array(column.data[int(offsets[0]) : int(offsets[-1])], np.uint8)
+        self.offsets.append_array(offsets[1:] - offsets[0] + np.uint64(base))
+
 
 def write_column(path: Path, values: NDArray[Any], *, dtype: DTypeLike, files: Files = OS_FILES) -> None:
     """Write a whole column, as little-endian `dtype`."""
     with ColumnWriter(path, files=files) as column:
-        column.append(np.ascontiguousarray(values, dtype=np.dtype(dtype).newbyteorder("<")).tobytes())
+        column.append_array(values, dtype)
 
 
 def read_column(path: Path, dtype: DTypeLike) -> NDArray[Any]:
@@ -131,7 +145,7 @@ class TextColumn:
     """Texts that `TextColumnWriter` wrote, mapped for reading."""
 
     def __init__(self, path: Path) -> None:
-        self._bytes = read_column(path, np.uint8)
+        self.data = read_column(path, np.uint8)
         self.offsets = read_column(path.with_name(path.name + ".idx"), U64)
 
     def __len__(self) -> int:
@@ -139,7 +153,7 @@ class TextColumn:
 
     def __getitem__(self, number: int) -> str:
         first, last = int(self.offsets[number]), int(self.offsets[number + 1])
-        return self._bytes[first:last].tobytes().decode()
+        return self.data[first:last].tobytes().decode()
 
 
 _O_BINARY = getattr(os, "O_BINARY", 0)

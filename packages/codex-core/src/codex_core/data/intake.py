@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import attrs
@@ -24,21 +24,22 @@ from codex_core.data.sources import Source, checked_records
 from codex_core.data.splits import Splitter
 from codex_core.errors import InputError
 from codex_core.events import ProgressMade
-from codex_core.records import Decision, Record, Turn
+from codex_core.records import Record
 
 #: Raised by hand whenever this stage would give other bytes for the same identity.
-STAGE_VERSION = 1
+STAGE_VERSION = 2
 
 _PROGRESS_ROWS = 1000
 
 
 @attrs.frozen(kw_only=True)
 class Policy:
-    """The safety policy of the plan, built: its canonical id and fingerprint."""
+    """The safety policy of the plan, built: its canonical id and fingerprint, and what it was built from."""
 
     id: str
     policy: SafetyPolicy
     fingerprint: str
+    recipe: tuple[Any, Any] | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -69,18 +70,139 @@ class TextsPlan:
         return digest_of(self.identity())
 
 
-@attrs.define
-class Intake:
-    """Takes records one by one, keeps count, and says what becomes of each."""
+@attrs.frozen(kw_only=True)
+class Judged:
+    """What one row comes to: kept in a split, or dropped for a reason; what stands for it when repeats are sought.
 
-    plan: TextsPlan
-    num_read: int = 0
-    num_redacted: int = 0
+    `keys` are those of the row as it was read and, if the policy changed it, as it would be kept; a row that was
+    dropped as `empty` before the policy or as a known `duplicate` has none. `rules` are the policy's matches.
+    """
+
+    reason: str | None = None
+    split: str | None = None
+    record: Record | None = None
+    keys: tuple[bytes, ...] = ()
+    rules: tuple[str, ...] = ()
+
+    @property
+    def is_redacted(self) -> bool:
+        """Whether the policy changed the row."""
+        return self.record is not None and len(self.keys) > 1
+
+
+def judge(record: Record, plan: TextsPlan, *, is_known: Callable[[bytes], bool]) -> Judged:
+    """Judge a row by itself; only one that `is_known` already is a duplicate here.
+
+    Raises `InputError` for a row without supervision where the plan says so.
+    """
+    if _is_empty(record):
+        return Judged(reason="empty")
+    keys: tuple[bytes, ...] = (_key(record),)
+    if is_known(keys[0]):
+        return Judged(reason="duplicate")
+    inspected, rules = _inspect(record, plan.policy)
+    if inspected is None:
+        return Judged(reason="blocked", keys=keys, rules=rules)
+    reason = split = None
+    if inspected is not record:
+        keys = (*keys, _key(inspected))
+        reason = "empty" if _is_empty(inspected) else None
+    if reason is None and not any(turn.learn and turn.text for turn in inspected.turns):
+        reason = "unsupervised"
+        if plan.unsupervised == "refuse":
+            raise _unsupervised(inspected)
+    if reason is None:
+        split = plan.splitter.split_of(inspected.text, group=inspected.group)
+    return Judged(reason=reason, split=split, record=inspected, keys=keys, rules=rules)
+
+
+def _is_empty(record: Record) -> bool:
+    return not any(turn.text.strip() for turn in record.turns)
+
+
+def _inspect(record: Record, policy: Policy | None) -> tuple[Record | None, tuple[str, ...]]:
+    """The record with redactions applied (itself when there are none), None when it may not pass; rules matched."""
+    if policy is None:
+        return record, ()
+    decisions = [policy.policy.inspect(turn.text, "data") for turn in record.turns]
+    rules = tuple(match.rule for decision in decisions for match in decision.matches)
+    if not all(decision.allowed for decision in decisions):
+        return None, rules
+    turns = tuple(
+        turn if decision.text == turn.text else attrs.evolve(turn, text=decision.text)
+        for turn, decision in zip(record.turns, decisions, strict=True)
+    )
+    return (record if turns == record.turns else attrs.evolve(record, turns=turns)), rules
+
+
+@attrs.define(kw_only=True)
+class Account:
+    """Counts of rows by outcome, and what the policy did; `read = kept + dropped + skipped`."""
+
+    read: int = 0
+    redacted: int = 0
     kept: Counter[str] = attrs.field(factory=Counter)
     dropped: Counter[str] = attrs.field(factory=Counter)
     skipped: Counter[str] = attrs.field(factory=Counter)
     rules: Counter[str] = attrs.field(factory=Counter)
-    corpus: Any = attrs.field(factory=hashlib.sha256)
+
+    def add_skipped(self, skipped: Mapping[str, int]) -> None:
+        """Count rows that a dataset read and skipped, by reason."""
+        self.skipped.update(skipped)
+        self.read += sum(skipped.values())
+
+    def rows(self) -> dict[str, Any]:
+        """The account of all rows: read = kept + dropped + skipped."""
+        kept = self.kept.total()
+        gone = self.dropped.total() + self.skipped.total()
+        assert self.read == kept + gone, "rows were lost without a reason"
+        return {
+            "read": self.read,
+            "kept": kept,
+            "dropped": dict(sorted((+self.dropped).items())),
+            "skipped": dict(sorted((+self.skipped).items())),
+        }
+
+    def safety(self, policy: Policy | None) -> dict[str, Any]:
+        """What the policy did to rows that are no duplicates: blocked, redacted, matches by rule."""
+        return {
+            "policy": policy and policy.id,
+            "fingerprint": policy and policy.fingerprint,
+            "stage": "data",
+            "blocked": self.dropped["blocked"],
+            "redacted": self.redacted,
+            "matches": dict(sorted(self.rules.items())),
+        }
+
+    def refuse_empty(self, plan: TextsPlan) -> None:
+        """Raise `InputError` when nothing was kept, or nothing in the training split."""
+        where = ", ".join(f"data.sources[{i}] ({source.id})" for i, source in enumerate(plan.sources))
+        if self.kept.total() == 0:
+            gone = sorted((self.dropped + self.skipped).items())
+            dropped = ", ".join(f"{count} {reason}" for reason, count in gone)
+            raise InputError(
+                code="DAT-002",
+                what="the dataset is empty",
+                where=where,
+                why=f"{self.read} rows were read, none was kept" + (f": {dropped}" if dropped else ""),
+                fix="check the source, its options and the safety policy",
+            )
+        if self.kept["train"] == 0:
+            raise InputError(
+                code="DAT-007",
+                what="the training split is empty",
+                where=where,
+                why=f"{self.kept.total()} documents were kept, and their groups or texts fell into other splits",
+                fix="add documents, change data.split_seed, or set data.split=[1,0,0]",
+            )
+
+
+@attrs.define
+class Intake:
+    """Takes the records of a plan one by one in this process, and says what becomes of each."""
+
+    plan: TextsPlan
+    account: Account = attrs.field(factory=Account)
     _seen: set[bytes] = attrs.field(factory=set)
     _placed: dict[bytes, str] = attrs.field(factory=dict)
 
@@ -92,135 +214,42 @@ class Intake:
         for number, source, record in checked_records(self.plan.sources):
             if (admitted := self.admit(record)) is not None:
                 yield number, *admitted
-            if self.num_read % _PROGRESS_ROWS == 0:
-                on_event(ProgressMade(phase="read", done=self.num_read, detail=source.id))
+            if self.account.read % _PROGRESS_ROWS == 0:
+                on_event(ProgressMade(phase="read", done=self.account.read, detail=source.id))
         for source in self.plan.sources:
-            self.add_skipped(skipped_of(source.dataset))
-        self._refuse_empty()
-        on_event(ProgressMade(phase="read", done=self.num_read, total=self.num_read))
-
-    def add_skipped(self, skipped: Mapping[str, int]) -> None:
-        """Count rows that a dataset read and skipped, by reason."""
-        self.skipped.update(skipped)
-        self.num_read += sum(skipped.values())
+            self.account.add_skipped(skipped_of(source.dataset))
+        self.account.refuse_empty(self.plan)
+        on_event(ProgressMade(phase="read", done=self.account.read, total=self.account.read))
 
     def admit(self, record: Record) -> tuple[str, Record] | None:
         """The split of a record and the form in which it is kept, or None when it was dropped."""
-        self.num_read += 1
-        admitted = self._admit(record)
-        if isinstance(admitted, str):
-            self.dropped[admitted] += 1
+        account = self.account
+        account.read += 1
+        exact = self.plan.dedup == "exact"
+        judged = judge(record, self.plan, is_known=self._seen.__contains__)
+        if exact and any(key in self._seen for key in judged.keys):
+            judged = Judged(reason="duplicate")
+        if exact:
+            self._seen.update(judged.keys)
+        account.rules.update(judged.rules)
+        account.redacted += judged.is_redacted
+        if judged.reason is not None:
+            account.dropped[judged.reason] += 1
             return None
-        self.kept[admitted[0]] += 1
-        return admitted
+        assert judged.record is not None and judged.split is not None, "what has no reason to go is kept"
+        split = judged.split if exact else self._placed.setdefault(judged.keys[-1], judged.split)
+        account.kept[split] += 1
+        return split, judged.record
 
-    def _admit(self, record: Record) -> tuple[str, Record] | str:
-        if reason := self._known_or_empty(record):
-            return reason
-        inspected = self._inspect(record)
-        if inspected is None:
-            return "blocked"
-        if inspected is not record:
-            self.num_redacted += 1
-            if reason := self._known_or_empty(inspected):
-                return reason
-        if not any(turn.learn and turn.text for turn in inspected.turns):
-            self._refuse_unsupervised(inspected)
-            return "unsupervised"
-        split = self._split_of(inspected)
-        for turn in inspected.turns:
-            data = turn.text.encode()
-            self.corpus.update(len(data).to_bytes(8, "big") + data)
-        return split, inspected
 
-    def _known_or_empty(self, record: Record) -> str | None:
-        if not any(turn.text.strip() for turn in record.turns):
-            return "empty"
-        if self.plan.dedup == "exact":
-            key = _key(record)
-            if key in self._seen:
-                return "duplicate"
-            self._seen.add(key)
-        return None
-
-    def _inspect(self, record: Record) -> Record | None:
-        """The record with redactions applied (itself when there are none), None when it may not pass."""
-        if self.plan.policy is None:
-            return record
-        decisions = [self._decide(turn) for turn in record.turns]
-        if not all(decision.allowed for decision in decisions):
-            return None
-        turns = tuple(
-            turn if decision.text == turn.text else attrs.evolve(turn, text=decision.text)
-            for turn, decision in zip(record.turns, decisions, strict=True)
-        )
-        return record if turns == record.turns else attrs.evolve(record, turns=turns)
-
-    def _decide(self, turn: Turn) -> Decision:
-        assert self.plan.policy is not None
-        decision = self.plan.policy.policy.inspect(turn.text, "data")
-        self.rules.update(match.rule for match in decision.matches)
-        return decision
-
-    def _split_of(self, record: Record) -> str:
-        """By group or text; a text that was kept before (`dedup: none`) goes where that one went."""
-        split = self.plan.splitter.split_of(record.text, group=record.group)
-        return split if self.plan.dedup == "exact" else self._placed.setdefault(_key(record), split)
-
-    def rows(self) -> dict[str, Any]:
-        """The account of all rows: read = kept + dropped + skipped."""
-        kept = self.kept.total()
-        gone = self.dropped.total() + self.skipped.total()
-        assert self.num_read == kept + gone, "rows were lost without a reason"
-        return {
-            "read": self.num_read,
-            "kept": kept,
-            "dropped": dict(sorted(self.dropped.items())),
-            "skipped": dict(sorted(self.skipped.items())),
-        }
-
-    def safety(self) -> dict[str, Any]:
-        """What the policy did: rows blocked and redacted, matches by rule."""
-        policy = self.plan.policy
-        return {
-            "policy": policy and policy.id,
-            "fingerprint": policy and policy.fingerprint,
-            "stage": "data",
-            "blocked": self.dropped["blocked"],
-            "redacted": self.num_redacted,
-            "matches": dict(sorted(self.rules.items())),
-        }
-
-    def _refuse_unsupervised(self, record: Record) -> None:
-        if self.plan.unsupervised == "refuse":
-            raise InputError(
-                code="DAT-026",
-                what="nothing of this row is to be learned",
-                where=f"{record.source[0]}:{record.source[1]}",
-                why="no turn of it is both learned and longer than nothing",
-                fix="repair the row, or drop such rows with data.unsupervised=drop",
-            )
-
-    def _refuse_empty(self) -> None:
-        where = ", ".join(f"data.sources[{i}] ({source.id})" for i, source in enumerate(self.plan.sources))
-        if self.kept.total() == 0:
-            gone = sorted((self.dropped + self.skipped).items())
-            dropped = ", ".join(f"{count} {reason}" for reason, count in gone)
-            raise InputError(
-                code="DAT-002",
-                what="the dataset is empty",
-                where=where,
-                why=f"{self.num_read} rows were read, none was kept" + (f": {dropped}" if dropped else ""),
-                fix="check the source, its options and the safety policy",
-            )
-        if self.kept["train"] == 0:
-            raise InputError(
-                code="DAT-007",
-                what="the training split is empty",
-                where=where,
-                why=f"{self.kept.total()} documents were kept, and their groups or texts fell into other splits",
-                fix="add documents, change data.split_seed, or set data.split=[1,0,0]",
-            )
+def _unsupervised(record: Record) -> InputError:
+    return InputError(
+        code="DAT-026",
+        what="nothing of this row is to be learned",
+        where=f"{record.source[0]}:{record.source[1]}",
+        why="no turn of it is both learned and longer than nothing",
+        fix="repair the row, or drop such rows with data.unsupervised=drop",
+    )
 
 
 def _key(record: Record) -> bytes:

@@ -3,36 +3,65 @@
 Texts (read, deduplicate, safety, split), tokenizer (learn or take), tokens (render, encode, pack). Each stage is
 a folder of the store named by the digest of what decides its bytes; a stage that is there is verified and used.
 
-Decisions: nothing but the plan decides: no path, no time, no machine; a stage that fails or is interrupted leaves
-nothing; the training split must have documents, the other two may be empty and then warn.
+Decisions: nothing but the plan decides: no path, no time, no machine, no number of processes; a stage that fails
+leaves nothing, one that is interrupted keeps its finished parts for the next try; of two processes that prepare one
+stage the first wins and the other uses what it finds; the training split must have documents, the other two may be
+empty and then warn.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
+
+import attrs
 
 from codex_core.contracts import Emit
 from codex_core.data import texts, tokenizer_store, tokens
 from codex_core.data.components import Components, Found, find
+from codex_core.data.encoding import Encoding, PartEncoding, tokenizer_of
 from codex_core.data.intake import Policy, TextsPlan
-from codex_core.data.packing import PACKINGS
+from codex_core.data.jobs import UNSYNCED_FILES, is_shared, share, sweep
+from codex_core.data.packing import packing_of
 from codex_core.data.prepared import Prepared, assemble, open_prepared
+from codex_core.data.reading import Reading, reading_of
+from codex_core.data.shards import SHARD_BYTES
 from codex_core.data.sources import Source
 from codex_core.data.splits import SPLITS, splitter
-from codex_core.data.store import Stored, folder_of, obtain
-from codex_core.errors import UsageError
+from codex_core.data.store import MANIFEST, Stored, folder_of, obtain
+from codex_core.errors import CodexError, UsageError
 from codex_core.events import Event, ProgressMade, Warned
 from codex_core.files import OS_FILES, Files
 from codex_core.lock import Choice, Plan
 from codex_core.places import Places
 
-__all__ = ["open_prepared", "prepare", "texts_plan"]
+__all__ = ["open_prepared", "prepare", "prepare_chunk", "seal", "texts_plan"]
 
 
 def ignore(event: Event) -> None:
     """Take an event and do nothing."""
+
+
+@attrs.frozen(kw_only=True)
+class Work:
+    """What preparing needs beside the plan: where, with how many processes, through which file operations.
+
+    Parts of a stage are written with `part_files`: those of one process need not survive a power failure.
+    """
+
+    store: Path
+    workers: int = 1
+    on_event: Emit = ignore
+    files: Files = OS_FILES
+    part_files: Files = UNSYNCED_FILES
+
+    @classmethod
+    def of(cls, places: Places, *, workers: int, on_event: Emit, files: Files) -> Work:
+        """Other file operations than those of the machine cannot be handed to other processes."""
+        if files is OS_FILES:
+            return cls(store=places.store, workers=workers, on_event=on_event)
+        return cls(store=places.store, on_event=on_event, files=files, part_files=files)
 
 
 def prepare(
@@ -42,23 +71,132 @@ def prepare(
     places: Places,
     on_event: Emit = ignore,
     files: Files = OS_FILES,
+    workers: int = 1,
 ) -> Prepared:
-    """The prepared set of a plan, made or found in the store, verified.
+    """The prepared set of a plan, made or found in the store, verified; the same bytes for any number of workers.
 
     Needs the plan's datasets, tokenizer and safety policy, not its model or trainer. Raises `InputError` for
     inputs that are missing, invalid or empty and for a store that cannot be written, `ArtefactError` for a
     damaged store, and what the registry raises for components that are not usable.
     """
+    work = Work.of(places, workers=workers, on_event=on_event, files=files)
     tokenizer = find(plan.choices["tokenizer"], plan, registry=registry)
     _refuse_unknown(plan.config["data"])
-    stored_texts = _texts(texts_plan(plan, registry=registry), places.store, on_event, files)
-    held = _tokenizer(tokenizer, plan, stored_texts, places.store, on_event, files)
-    tokens_plan = tokens.TokensPlan(
-        texts=stored_texts, tokenizer=held, seq_len=plan.seq_len, packing=plan.config["data"]["packing"]
+    wanted = texts_plan(plan, registry=registry)
+    stored_texts, _ = _texts(wanted, work)
+    held = _tokenizer(tokenizer, plan, stored_texts, work)
+    tokens_plan = _tokens_plan(plan, stored_texts, held)
+    stored, was_there = _tokens(tokens_plan, work)
+    return _assembled(stored, stored_texts, held, was_there=was_there, on_event=on_event)
+
+
+@attrs.frozen(kw_only=True)
+class Chunk:
+    """What one of several machines has done: its lots of all, and how many are still missing."""
+
+    number: int
+    of: int
+    lots: tuple[int, ...]
+    num_lots: int
+    missing: int
+    has_tokens: bool
+    path: Path
+
+
+def prepare_chunk(
+    plan: Plan,
+    number: int,
+    of: int,
+    *,
+    registry: Components,
+    places: Places,
+    on_event: Emit = ignore,
+    files: Files = OS_FILES,
+    workers: int = 1,
+) -> Chunk:
+    """Read (and, if nothing has to be learned first, encode) every `of`-th lot from `number` (1 to `of`) on.
+
+    Lots that are there are not done again. `seal` puts the lots of all machines together.
+    """
+    if not 1 <= number <= of:
+        raise UsageError(
+            code="DAT-034",
+            what=f"there is no chunk {number} of {of}",
+            where="--chunk",
+            fix=f"--chunk 1/{max(of, 1)} to --chunk {max(of, 1)}/{max(of, 1)}",
+        )
+    work = Work.of(places, workers=workers, on_event=on_event, files=files)
+    tokenizer = find(plan.choices["tokenizer"], plan, registry=registry)
+    _refuse_unknown(plan.config["data"])
+    wanted = texts_plan(plan, registry=registry)
+    reading = reading_of(wanted, store=work.store, files=files)
+    held = _given_tokenizer(tokenizer, plan, wanted, work)
+    refers = {"texts": wanted.fingerprint(), "tokenizer": held and held.stored.path.name}
+    share(reading.path, refers=refers, files=files)
+    numbers = range(number - 1, len(reading.lots), of)
+    reading.read(numbers, workers=work.workers, on_event=on_event)
+    if held is not None:
+        _encode_lots(reading, numbers, held, work)
+    return Chunk(
+        number=number,
+        of=of,
+        lots=tuple(numbers),
+        num_lots=len(reading.lots),
+        missing=len(reading.missing()),
+        has_tokens=held is not None,
+        path=reading.path,
     )
-    stored = _tokens(tokens_plan, places.store, on_event, files)
+
+
+def seal(
+    plan: Plan,
+    *,
+    registry: Components,
+    places: Places,
+    on_event: Emit = ignore,
+    files: Files = OS_FILES,
+    workers: int = 1,
+) -> Prepared:
+    """The prepared set of a plan out of the chunks of all machines, verified; byte for byte what `prepare` gives.
+
+    Raises `InputError` when lots are missing, `ArtefactError` when one is damaged.
+    """
+    work = Work.of(places, workers=workers, on_event=on_event, files=files)
+    tokenizer = find(plan.choices["tokenizer"], plan, registry=registry)
+    _refuse_unknown(plan.config["data"])
+    wanted = texts_plan(plan, registry=registry)
+    reading = reading_of(wanted, store=work.store, files=files)
+    if not (folder_of(work.store, "texts", wanted.fingerprint()) / MANIFEST).exists():
+        reading.parts()  # every lot is there and whole, or this raises
+    stored_texts, _ = _texts(wanted, work)
+    held = _tokenizer(tokenizer, plan, stored_texts, work)
+    tokens_plan = _tokens_plan(plan, stored_texts, held)
+    stored, was_there = _tokens(tokens_plan, work, reading=reading)
+    sweep(reading.path, files=files)
+    return _assembled(stored, stored_texts, held, was_there=was_there, on_event=on_event)
+
+
+def _assembled(
+    stored: Stored,
+    stored_texts: Stored,
+    held: tokenizer_store.StoredTokenizer,
+    *,
+    was_there: bool,
+    on_event: Emit,
+) -> Prepared:
     _warn_of_empty_splits(stored.manifest, on_event)
-    return assemble(stored, texts=stored_texts, tokenizer_path=held.path)
+    return assemble(stored, texts=stored_texts, tokenizer_path=held.path, was_there=was_there)
+
+
+def _tokens_plan(plan: Plan, stored: Stored, held: tokenizer_store.StoredTokenizer) -> tokens.TokensPlan:
+    data = plan.config["data"]
+    return tokens.TokensPlan(
+        texts=stored,
+        tokenizer=held,
+        seq_len=plan.seq_len,
+        packing=data["packing"],
+        shard_bytes=data.get("shard_bytes", SHARD_BYTES),  # absent in locks of earlier versions
+    )
 
 
 def texts_plan(plan: Plan, *, registry: Components) -> TextsPlan:
@@ -83,7 +221,8 @@ def _sources(choices: Mapping[str, Choice]) -> list[Choice]:
 def _source(choice: Choice, plan: Plan, registry: Components) -> Source:
     found = find(choice, plan, registry=registry)
     dataset = found.target(found.options)
-    return Source(id=found.id, dataset=dataset, identity=dataset.identity())
+    recipe = (found.target, found.options)
+    return Source(id=found.id, dataset=dataset, identity=dataset.identity(), recipe=recipe)
 
 
 def _policy(plan: Plan, registry: Components) -> Policy | None:
@@ -93,57 +232,134 @@ def _policy(plan: Plan, registry: Components) -> Policy | None:
         return None
     found = find(choice, plan, registry=registry)
     policy = found.target(found.options)
-    return Policy(id=found.id, policy=policy, fingerprint=policy.fingerprint())
+    recipe = (found.target, found.options)
+    return Policy(id=found.id, policy=policy, fingerprint=policy.fingerprint(), recipe=recipe)
 
 
-def _texts(plan: TextsPlan, store: Path, on_event: Emit, files: Files) -> Stored:
-    def fill(folder: Path) -> dict[str, Any]:
-        return texts.write_texts(folder, plan, on_event=on_event, files=files)
+def _stage(path: Path, job: Path, work: Work, make: Callable[[], tuple[Stored, bool]]) -> tuple[Stored, bool]:
+    """A stage at `path` by `make`, whose job is swept unless several machines share it.
 
+    When it fails because another process finished the same stage and swept the job, that stage is used.
+    """
+    try:
+        stored, was_there = make()
+    except (CodexError, OSError):
+        if not (path / MANIFEST).exists():
+            if not is_shared(job):
+                sweep(job, files=work.files)
+            raise
+        stored, was_there = make()
+    if not is_shared(job):
+        sweep(job, files=work.files)
+    return stored, was_there
+
+
+def _texts(plan: TextsPlan, work: Work) -> tuple[Stored, bool]:
     fingerprint = plan.fingerprint()
-    path = folder_of(store, "texts", fingerprint)
-    stored, was_there = obtain(path, fill, fingerprint=fingerprint, format=texts.FORMAT, files=files)
+    path = folder_of(work.store, "texts", fingerprint)
+    reading: Reading | None = None
+    if not (path / MANIFEST).exists():
+        reading = reading_of(plan, store=work.store, files=work.part_files)
+
+    def fill(folder: Path) -> dict[str, Any]:
+        assert reading is not None, "a stage that is there is not made"
+        reading.read(range(len(reading.lots)), workers=work.workers, on_event=work.on_event)
+        selection = reading.select(files=work.part_files)
+        return reading.write(folder, selection, on_event=work.on_event, files=work.files)
+
+    def make() -> tuple[Stored, bool]:
+        return obtain(path, fill, fingerprint=fingerprint, format=texts.FORMAT, files=work.files)
+
+    stored, was_there = make() if reading is None else _stage(path, reading.path, work, make)
     if was_there:
         num_read = stored.manifest["rows"]["read"]
-        on_event(ProgressMade(phase="read", done=num_read, total=num_read, detail="found in the store"))
-    return stored
+        work.on_event(ProgressMade(phase="read", done=num_read, total=num_read, detail="found in the store"))
+    return stored, was_there
 
 
-def _tokenizer(
-    found: Found, plan: Plan, stored: Stored, store: Path, on_event: Emit, files: Files
-) -> tokenizer_store.StoredTokenizer:
+def _tokenizer(found: Found, plan: Plan, stored: Stored, work: Work) -> tokenizer_store.StoredTokenizer:
     folder = getattr(found.options, "path", None)
     if folder is not None:
-        return tokenizer_store.take(found, Path(folder), store=store, files=files)
-    on_event(ProgressMade(phase="tokenize", done=0, detail=f"learning {found.id}"))
+        return tokenizer_store.take(found, Path(folder), store=work.store, files=work.files)
+    work.on_event(ProgressMade(phase="tokenize", done=0, detail=f"learning {found.id}"))
     shard = texts.open_shard(stored.path, stored.manifest, "train")
+    return _learned(found, plan, texts.TurnTexts(shard), stored.manifest["fingerprint"], work)
+
+
+def _given_tokenizer(
+    found: Found, plan: Plan, wanted: TextsPlan, work: Work
+) -> tokenizer_store.StoredTokenizer | None:
+    """The tokenizer, when it is known before all texts are; None when it has to be learned from them."""
+    folder = getattr(found.options, "path", None)
+    if folder is not None:
+        return tokenizer_store.take(found, Path(folder), store=work.store, files=work.files)
+    if getattr(found.target, "learns", True):
+        return None
+    return _learned(found, plan, (), wanted.fingerprint(), work)
+
+
+def _learned(
+    found: Found, plan: Plan, turns: Any, texts_fingerprint: str, work: Work
+) -> tokenizer_store.StoredTokenizer:
     return tokenizer_store.learn(
         found,
-        texts.TurnTexts(shard),
-        texts_fingerprint=stored.manifest["fingerprint"],
+        turns,
+        texts_fingerprint=texts_fingerprint,
         plain_options=plan.choices["tokenizer"].options,
         seed=plan.seeds["tokenizer"],
-        store=store,
-        files=files,
+        store=work.store,
+        files=work.files,
     )
 
 
-def _tokens(plan: tokens.TokensPlan, store: Path, on_event: Emit, files: Files) -> Stored:
-    def fill(folder: Path) -> dict[str, Any]:
-        return tokens.write_tokens(folder, plan, on_event=on_event, files=files)
+def _encode_lots(reading: Reading, numbers: range, held: tokenizer_store.StoredTokenizer, work: Work) -> None:
+    parts = [reading.part(number) if number in numbers else None for number in range(len(reading.lots))]
+    encoding = PartEncoding(reading.job, parts, tokenizer_of(held), name=held.stored.path.name)
+    encoding.encode(numbers, workers=work.workers, on_event=work.on_event)
 
+
+def _tokens(plan: tokens.TokensPlan, work: Work, *, reading: Reading | None = None) -> tuple[Stored, bool]:
+    """The third stage, out of the encoded lots of a shared `reading` where they are all there."""
     fingerprint = plan.fingerprint()
-    path = folder_of(store, "tokens", fingerprint)
-    stored, was_there = obtain(path, fill, fingerprint=fingerprint, format=tokens.FORMAT, files=files)
+    path = folder_of(work.store, "tokens", fingerprint)
+    encoding: Encoding | None = None
+    if not (path / MANIFEST).exists():
+        encoding = Encoding(plan, store=work.store, files=work.part_files)
+
+    def fill(folder: Path) -> dict[str, Any]:
+        batches = None if reading is None else _sealed(reading, plan, work)
+        if batches is None:
+            assert encoding is not None, "a stage that is there is not made"
+            encoding.encode(workers=work.workers, on_event=work.on_event)
+            batches = encoding.batches()
+        return tokens.write_tokens(folder, plan, batches, on_event=work.on_event, files=work.files)
+
+    def make() -> tuple[Stored, bool]:
+        return obtain(path, fill, fingerprint=fingerprint, format=tokens.FORMAT, files=work.files)
+
+    stored, was_there = make() if encoding is None else _stage(path, encoding.job.path, work, make)
     if was_there:
         total = stored.manifest["corpus"]["documents"]
-        on_event(ProgressMade(phase="pack", done=total, total=total, detail="found in the store"))
-    return stored
+        work.on_event(ProgressMade(phase="pack", done=total, total=total, detail="found in the store"))
+    return stored, was_there
+
+
+def _sealed(reading: Reading, plan: tokens.TokensPlan, work: Work) -> Any:
+    """The encoded documents of all machines; None when some lot was not encoded."""
+    if reading.missing():
+        return None
+    encoding = PartEncoding(
+        reading.job, reading.parts(), tokenizer_of(plan.tokenizer), name=plan.tokenizer.stored.path.name
+    )
+    if not all(encoding.job.has(number) for number in range(len(reading.lots))):
+        return None
+    return encoding.batches(reading.select(files=work.part_files), dtype=plan.dtype)
 
 
 def _refuse_unknown(data: Mapping[str, Any]) -> None:
     """Refuse what only this room can judge, before anything is read."""
-    for key, known in (("packing", PACKINGS), ("dedup", ("exact", "none"))):
+    packing_of(data["packing"])
+    for key, known in (("dedup", ("exact", "none")),):
         if data[key] not in known:
             raise UsageError(
                 code="DAT-009",

@@ -16,8 +16,9 @@ import attrs
 from codex_core.contracts import PreparedText
 from codex_core.data import texts as texts_stage
 from codex_core.data import tokenizer_store, tokens
+from codex_core.data.documents import TextShard
 from codex_core.data.leaving_out import RowsWithout, learned_documents, numbers_of
-from codex_core.data.packing import ShuffledRows
+from codex_core.data.packing import ShuffledRows, TokenColumns
 from codex_core.data.splits import SPLITS
 from codex_core.data.store import Stored, damaged, verify
 from codex_core.errors import InputError
@@ -34,6 +35,7 @@ class Prepared:
     tokenizer_path: Path
     texts_path: Path
     texts_manifest: Mapping[str, Any] = attrs.field(repr=False)
+    was_there: bool = attrs.field(default=True, eq=False)
 
     def packed(
         self, split: str, *, seed: int, without: Mapping[str, int] = MappingProxyType({})
@@ -69,19 +71,30 @@ class Prepared:
                 fix="add documents, or change data.split or data.split_seed",
             )
         plan, supervised = tokens.open_rows(self.path, split, seq_len=self.manifest["seq_len"])
-        columns = tokens.open_tokens(self.path, split, dtype=self.manifest["dtype"])
+        columns = self._tokens(split)
         return ShuffledRows(plan=plan, tokens=columns, supervised=supervised, seed=seed)
 
     def texts(self, split: str) -> Iterator[PreparedText]:
         """The documents of `split`, in stored order."""
         self._counts(split)
         shard = texts_stage.open_shard(self.texts_path, self.texts_manifest, split)
-        columns = tokens.open_tokens(self.path, split, dtype=self.manifest["dtype"])
-        for number, record in enumerate(shard):
-            first, last = int(columns.offsets[number]), int(columns.offsets[number + 1])
+        ids = (
+            tuple(columns.ids[int(columns.offsets[number]) : int(columns.offsets[number + 1])].tolist())
+            for columns in self._tokens(split)
+            for number in range(columns.num_documents)
+        )
+        for record, of_record in zip(shard, ids, strict=True):
             text = record.text
-            ids = tuple(columns.ids[first:last].tolist())
-            yield PreparedText(id=record.id, text=text, ids=ids, num_bytes=len(text.encode()))
+            yield PreparedText(id=record.id, text=text, ids=of_record, num_bytes=len(text.encode()))
+
+    def documents(self, split: str) -> TextShard:
+        """The stored documents of `split` with their sources: dataset, file, and row (in text files the line)."""
+        self._counts(split)
+        return texts_stage.open_shard(self.texts_path, self.texts_manifest, split)
+
+    def _tokens(self, split: str) -> list[TokenColumns]:
+        shards = [shard for shard in self.manifest["shards"] if shard["split"] == split]
+        return tokens.open_tokens(self.path, shards, dtype=self.manifest["dtype"])
 
     def summary(self) -> str:
         """Sources, rows kept and dropped, safety, splits, tokenizer and digests, a line each."""
@@ -90,11 +103,13 @@ class Prepared:
         python = f", Python {corpus['python']}" if corpus["python"] else ""
         sources = ", ".join(source["id"] for source in manifest["sources"])
         dropped = ", ".join(f"{count:,} {reason}" for reason, count in rows["dropped"].items()) or "none"
+        skipped = ", ".join(f"{count:,} {reason}" for reason, count in rows.get("skipped", {}).items())
         lines = [
             f"sources    {sources}{python}",
             f"corpus     {corpus['documents']:,} documents, {corpus['bytes']:,} bytes, {corpus['digest']}",
             f"rows       {rows['read']:,} read = {rows['kept']:,} kept + "
-            f"{sum(rows['dropped'].values()):,} dropped ({dropped})",
+            f"{sum(rows['dropped'].values()):,} dropped ({dropped})"
+            + (f" + {sum(rows['skipped'].values()):,} skipped ({skipped})" if skipped else ""),
             f"safety     {_safety_line(safety)}",
         ]
         for split in SPLITS:
@@ -141,7 +156,7 @@ def open_prepared(path: Path) -> Prepared:
     return assemble(stored, texts=texts, tokenizer_path=tokenizer.path / tokenizer_store.ARTEFACT)
 
 
-def assemble(stored: Stored, *, texts: Stored, tokenizer_path: Path) -> Prepared:
+def assemble(stored: Stored, *, texts: Stored, tokenizer_path: Path, was_there: bool = True) -> Prepared:
     """A prepared set out of verified folders."""
     return Prepared(
         path=stored.path,
@@ -151,6 +166,7 @@ def assemble(stored: Stored, *, texts: Stored, tokenizer_path: Path) -> Prepared
         tokenizer_path=tokenizer_path,
         texts_path=texts.path,
         texts_manifest=texts.manifest,
+        was_there=was_there,
     )
 
 

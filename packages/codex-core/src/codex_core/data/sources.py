@@ -19,11 +19,15 @@ from codex_core.records import Record
 
 @attrs.frozen(kw_only=True)
 class Source:
-    """A dataset of the plan, built: its canonical id and what its rows depend on."""
+    """A dataset of the plan, built: its canonical id and what its rows depend on.
+
+    `recipe` is the class and the options that it was built from, so that another process can build it, too.
+    """
 
     id: str
     dataset: Dataset
     identity: Mapping[str, Any]
+    recipe: tuple[Any, Any] | None = None
 
 
 def checked_records(sources: Sequence[Source]) -> Iterator[tuple[int, Source, Record]]:

@@ -1,13 +1,13 @@
 """Stage three of preparing: documents rendered, encoded and packed into columns that training maps.
 
-Decisions: ids are uint16 when the vocabulary fits, else uint32; one loss-mask byte per token; one shard per split;
-every document is checked against the rendering contract (BOS first and not supervised, ids in the vocabulary,
-something supervised), because a training run on wrong masks looks healthy.
+Decisions: ids are uint16 when the vocabulary fits, else uint32; one loss-mask byte per token; a split is cut into
+shards at borders of documents; rows are planned block by block, so memory does not grow with the corpus.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -15,25 +15,24 @@ import attrs
 import numpy as np
 
 from codex_core.canonical import digest_of, readable_json
-from codex_core.contracts import Emit, Tokenizer
-from codex_core.data.columns import U64, ColumnWriter, read_column, write_column, writing
+from codex_core.contracts import Emit
+from codex_core.data.audit import Audit
+from codex_core.data.columns import U64, ColumnWriter, read_column, writing
 from codex_core.data.order import ALGORITHM
-from codex_core.data.packing import RowPlan, TokenColumns, count_supervised, plan_rows
+from codex_core.data.packing import RowPlan, TokenColumns, count_supervised, packing_of, windows_of
+from codex_core.data.shards import SHARD_BYTES, ShardWriter
 from codex_core.data.splits import SPLITS
 from codex_core.data.store import Stored
-from codex_core.data.texts import TextShard, open_shard
+from codex_core.data.texts import open_shard
+from codex_core.data.token_parts import Batch
 from codex_core.data.tokenizer_store import StoredTokenizer
-from codex_core.errors import InputError
 from codex_core.events import ProgressMade
 from codex_core.files import OS_FILES, Files
-from codex_core.records import Encoded, Record
 
 FORMAT = "codex-tokens/1"
 
 #: Raised by hand whenever this stage would give other bytes for the same identity.
-STAGE_VERSION = 1
-
-_PROGRESS_DOCUMENTS = 500
+STAGE_VERSION = 2
 
 
 @attrs.frozen(kw_only=True)
@@ -44,6 +43,7 @@ class TokensPlan:
     tokenizer: StoredTokenizer
     seq_len: int
     packing: str
+    shard_bytes: int = SHARD_BYTES
 
     def identity(self) -> dict[str, Any]:
         """Canonical JSON of what decides the stored bytes."""
@@ -55,6 +55,7 @@ class TokensPlan:
             "template": None,
             "seq_len": self.seq_len,
             "packing": self.packing,
+            "shard_bytes": self.shard_bytes,
         }
 
     def fingerprint(self) -> str:
@@ -64,32 +65,52 @@ class TokensPlan:
     @property
     def dtype(self) -> str:
         """The type of stored ids."""
-        return "uint16" if self.tokenizer.tokenizer.vocab_size <= 1 << 16 else "uint32"
+        return self.tokenizer.dtype
 
 
 def write_tokens(
-    folder: Path, plan: TokensPlan, *, on_event: Emit, files: Files = OS_FILES
+    folder: Path,
+    plan: TokensPlan,
+    batches: Mapping[str, Iterable[Batch]],
+    *,
+    on_event: Emit,
+    files: Files = OS_FILES,
 ) -> dict[str, Any]:
-    """Fill an empty folder with the tokens and rows of all splits and `report.json`; returns the manifest."""
+    """Fill an empty folder with the tokens and rows of all splits and `report.json`; returns the manifest.
+
+    `batches` gives the encoded documents of each split, all of them, in their order.
+    """
     texts = plan.texts.manifest
-    total = sum(texts["splits"][split]["documents"] for split in SPLITS)
-    done = 0
-    splits = {}
+    audit = Audit.of(plan.tokenizer.tokenizer)
+    splits, shards = {}, []
+    done, total = 0, sum(texts["splits"][split]["documents"] for split in SPLITS)
     for split in SPLITS:
-        shard = open_shard(plan.texts.path, texts, split)
-        counts = _write_split(
-            folder, split, shard, plan, done=done, total=total, on_event=on_event, files=files
-        )
-        done += len(shard)
+        ids = open_shard(plan.texts.path, texts, split).ids
+        with ShardWriter(folder, split, most_bytes=plan.shard_bytes, dtype=plan.dtype, files=files) as writer:
+            for batch in batches[split]:
+                offsets = np.concatenate(([0], np.cumsum(batch.lengths)))
+                audit.add_block(lambda number: ids[number], batch.ids, batch.loss_mask, offsets)  # noqa: B023 - called at once
+                writer.append(batch)
+        assert writer.num_documents == len(ids), "every document has its tokens"
+        shards += writer.shards
+        num_rows = _write_rows(folder, split, plan, writer.shards, files=files)
+        done += writer.num_documents
         on_event(ProgressMade(phase="pack", done=done, total=total, detail=split))
-        splits[split] = {**texts["splits"][split], **counts}
+        splits[split] = {
+            **texts["splits"][split],
+            **{key: sum(shard[key] for shard in writer.shards) for key in ("tokens", "supervised")},
+            "rows": num_rows,
+            "digest": digest_of([shard["digest"] for shard in writer.shards]),
+        }
+    audit.refuse()
     report = {"rows": texts["rows"], "safety": texts["safety"], "splits": splits}
+    supervision = audit.report(decode=plan.tokenizer.tokenizer.decode)
     with writing(folder):
-        files.write(folder / "report.json", readable_json(report).encode())
-    return report | _description(plan, splits)
+        files.write(folder / "report.json", readable_json(report | {"supervision": supervision}).encode())
+    return report | _description(plan, shards)
 
 
-def _description(plan: TokensPlan, splits: Mapping[str, Mapping[str, int]]) -> dict[str, Any]:
+def _description(plan: TokensPlan, shards: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     texts, held = plan.texts.manifest, plan.tokenizer
     return {
         "identity": plan.identity(),
@@ -111,96 +132,43 @@ def _description(plan: TokensPlan, splits: Mapping[str, Mapping[str, int]]) -> d
         "packing": plan.packing,
         "order": ALGORITHM,
         "dtype": plan.dtype,
-        "shards": [
-            {
-                "name": split,
-                "split": split,
-                **{key: counts[key] for key in ("documents", "tokens", "supervised")},
-            }
-            for split, counts in splits.items()
-        ],
+        "shards": list(shards),
     }
 
 
-def _write_split(
-    folder: Path,
-    split: str,
-    shard: TextShard,
-    plan: TokensPlan,
-    *,
-    done: int,
-    total: int,
-    on_event: Emit,
-    files: Files,
-) -> dict[str, int]:
-    """Write the columns of one split; returns tokens, supervised targets and rows."""
-    supervised = 0
-    with (
-        ColumnWriter(folder / f"{split}.tok", files=files) as ids,
-        ColumnWriter(folder / f"{split}.msk", files=files) as loss_mask,
-        ColumnWriter(folder / f"{split}.idx", files=files) as offsets,
-    ):
-        offsets.append_number(0)
-        little_endian = np.dtype(plan.dtype).newbyteorder("<")
-        for number, (record, encoded) in enumerate(_rendered(shard, plan.tokenizer.tokenizer), start=1):
-            _check(encoded, record, plan.tokenizer)
-            ids.append(np.array(encoded.ids, dtype=little_endian).tobytes())
-            loss_mask.append(bytes(encoded.loss_mask))
-            offsets.append_number(loss_mask.num_bytes)
-            supervised += sum(encoded.loss_mask)
-            if number % _PROGRESS_DOCUMENTS == 0:
-                on_event(ProgressMade(phase="tokenize", done=done + number, total=total, detail=split))
-    rows = _write_rows(folder, split, plan, files=files)
-    return {"tokens": loss_mask.num_bytes, "supervised": supervised, "rows": rows.num_rows}
+def _write_rows(
+    folder: Path, split: str, plan: TokensPlan, shards: Sequence[Mapping[str, Any]], *, files: Files
+) -> int:
+    """Plan the rows of a split block by block and write their columns; returns how many rows there are."""
+    tokens = open_tokens(folder, shards, dtype=plan.dtype)
+    num_rows = num_pieces = 0
+    with ExitStack() as stack:
+        column = {
+            name: stack.enter_context(ColumnWriter(folder / f"{split}.rows.{name}", files=files))
+            for name in ("idx", "document", "start", "length", "supervised")
+        }
+        for block in packing_of(plan.packing)(windows_of(tokens), seq_len=plan.seq_len):
+            column["idx"].append_array(block.first_piece[:-1] + num_pieces)
+            column["document"].append_array(block.document)
+            column["start"].append_array(block.start)
+            column["length"].append_array(block.length, "u4")
+            column["supervised"].append_array(count_supervised(block, tokens), "u4")
+            num_rows += block.num_rows
+            num_pieces += len(block.document)
+        column["idx"].append_number(num_pieces)
+    return num_rows
 
 
-def _rendered(shard: Iterable[Record], tokenizer: Tokenizer) -> Iterable[tuple[Record, Encoded]]:
-    return ((record, tokenizer.render(record)) for record in shard)
-
-
-def _check(encoded: Encoded, record: Record, held: StoredTokenizer) -> None:
-    """Raise `InputError` for a rendering that cannot be trained on."""
-    tokenizer = held.tokenizer
-    ids, mask = encoded.ids, encoded.loss_mask
-    if len(ids) < 2 or ids[0] != tokenizer.special_ids["bos"] or mask[0]:
-        why = "it does not start with BOS, unsupervised, and something after it"
-    elif not 0 <= min(ids) <= max(ids) < tokenizer.vocab_size:
-        why = f"an id is outside the vocabulary of {tokenizer.vocab_size}"
-    elif not any(mask):
-        why = "no token of it is supervised"
-    else:
-        return
-    raise InputError(
-        code="DAT-014",
-        what=f"{held.id} rendered a document into something that cannot be trained on",
-        where="{}:{} ({})".format(*record.source, record.id),
-        why=why,
-        fix="choose another tokenizer, or report this to the distribution that ships it",
-    )
-
-
-def _write_rows(folder: Path, split: str, plan: TokensPlan, *, files: Files) -> RowPlan:
-    tokens = open_tokens(folder, split, dtype=plan.dtype)
-    rows = plan_rows(tokens.offsets, seq_len=plan.seq_len, packing=plan.packing)
-    columns = {
-        "idx": (rows.first_piece, "u8"),
-        "document": (rows.document, "u8"),
-        "start": (rows.start, "u8"),
-        "length": (rows.length, "u4"),
-        "supervised": (count_supervised(rows, tokens), "u4"),
-    }
-    for name, (values, dtype) in columns.items():
-        write_column(folder / f"{split}.rows.{name}", values, dtype=dtype, files=files)
-    return rows
-
-
-def open_tokens(folder: Path, split: str, *, dtype: str) -> TokenColumns:
-    """The token columns of a split, mapped."""
-    return TokenColumns(
-        ids=read_column(folder / f"{split}.tok", dtype),
-        loss_mask=read_column(folder / f"{split}.msk", np.uint8),
-        offsets=read_column(folder / f"{split}.idx", U64),
-    )
+def open_tokens(folder: Path, shards: Iterable[Mapping[str, Any]], *, dtype: str) -> list[TokenColumns]:
+    """The token columns of shards as the manifest lists them, mapped."""
+    return [
+        TokenColumns(
+            ids=read_column(folder / f"{shard['name']}.tok", dtype),
+            loss_mask=read_column(folder / f"{shard['name']}.msk", np.uint8),
+            offsets=read_column(folder / f"{shard['name']}.idx", U64),
+        )
+        for shard in shards
+    ]
 
 
 def open_rows(folder: Path, split: str, *, seq_len: int) -> tuple[RowPlan, Any]:

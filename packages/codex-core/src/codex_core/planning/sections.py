@@ -99,6 +99,9 @@ class DataSection:
     order_seed: int | None = option(
         None, doc="the order of rows; by default derived from run.seed", minimum=0
     )
+    shard_bytes: int = option(
+        256 << 20, doc="ids of a split are cut into files of about this size", unit="bytes", minimum=1024
+    )
 
 
 @attrs.frozen(kw_only=True)
