@@ -537,6 +537,17 @@ CATALOGUE: dict[str, CatalogueEntry] = {
         ExitCode.USAGE, "Muon was asked for with an adapter, which has no whole matrices."
     ),
     "MOD-035": CatalogueEntry(ExitCode.USAGE, "A base was named for a model that is no adapter."),
+    "MOD-011": CatalogueEntry(
+        ExitCode.NO, "An exported model does not compute what it was exported from; nothing was left behind."
+    ),
+    "MOD-012": CatalogueEntry(ExitCode.INPUT, "The folder to write a model to exists or cannot be written."),
+    "MOD-013": CatalogueEntry(ExitCode.USAGE, "The layout that was asked for cannot hold the model."),
+    "MOD-016": CatalogueEntry(
+        ExitCode.CAPABILITY, "The architecture of a directory cannot be trained the way that was asked for."
+    ),
+    "MOD-017": CatalogueEntry(
+        ExitCode.INPUT, "The tokenizer of a model cannot be written as files that transformers loads."
+    ),
     "TRN-001": CatalogueEntry(ExitCode.NO, "A training step has no supervised token."),
     "TRN-002": CatalogueEntry(
         ExitCode.NO, "A loss or gradient is not finite; the update was not applied and training stopped."

@@ -39,9 +39,16 @@ class TorchLanguageModel:
         *,
         fingerprint: str | None = None,
         weights: Callable[[], Weights] | None = None,
+        scores: Callable[[Sequence[Sequence[int]]], Iterator[list[float]]] | None = None,
+        reads: Callable[[], Reading] | None = None,
     ) -> None:
-        """`weights` reads a module that will not change any more, once something is generated with it."""
+        """`weights` reads a module that will not change any more, once something is generated with it.
+
+        A model of another library scores rows with `scores` and reads prompts with what `reads` makes.
+        """
         self.model = model
+        self._scores = scores or self._score
+        self._reads = reads
         self._fingerprint = fingerprint
         self._weights = None if weights is None else cache(weights)
 
@@ -64,7 +71,7 @@ class TorchLanguageModel:
         order = sorted((index for index, length in enumerate(lengths) if length > 1), key=lengths.__getitem__)
         with self.undisturbed(), torch.no_grad():
             for batch in _batches(order, lengths):
-                for index, values in zip(batch, self._score([token_rows[i] for i in batch]), strict=True):
+                for index, values in zip(batch, self._scores([token_rows[i] for i in batch]), strict=True):
                     found[index] = values
         return found
 
@@ -82,6 +89,8 @@ class TorchLanguageModel:
 
     def reading(self, num_places: int) -> Reading:
         """Something that reads rows of up to `num_places` tokens: the fast way when there is one."""
+        if self._reads is not None:
+            return self._reads()
         if self._weights is not None:
             return DecoderReading(self._weights(), num_places=num_places)
         return ModuleReading(self, num_places)
