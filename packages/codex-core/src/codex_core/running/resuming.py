@@ -27,7 +27,7 @@ from codex_core.runs import ENDED_WELL, RunDir
 
 #: Paths of a lock that follow from others or from the command; they are neither refused nor listed.
 _DERIVED = re.compile(
-    r"name|config_hash|epochs|tokens|log_every|evaluate_every|save_every|durations\..*|memory.*|disk_bytes"
+    r"name|config_hash|exactness|epochs|tokens|log_every|evaluate_every|save_every|durations\..*|memory.*|disk_bytes"
     r"|estimated.*|notes.*|environment\.command.*|components\.(writers|evaluation)\b.*"
 )
 
@@ -69,7 +69,7 @@ def compare(
             continue
         if path not in old and _config_path(path) in defaults:
             continue
-        if path in options or _FREE.fullmatch(path):
+        if path in options or _FREE.fullmatch(path) or _gives_up_promise(path, *pair):
             asked[path.removeprefix("config.")] = pair
         elif _DRIFT.fullmatch(path):
             drift[path] = pair
@@ -88,6 +88,11 @@ def _config_path(path: str) -> str:
     """
     match = _OF_CONFIG.fullmatch(path)
     return "".join(part for part in match.groups() if part) if match else path
+
+
+def _gives_up_promise(path: str, before: Any, after: Any) -> bool:
+    """Whether a change lowers the level of exactness; what was not promised from the start never can be."""
+    return path == "config.run.exactness" and str(after) < str(before)
 
 
 def drift(lock: Lock, environment: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
