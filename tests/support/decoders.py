@@ -17,6 +17,7 @@ from codex_core.events import Event
 from codex_core.lock import Lock
 from codex_core.records import FitResult
 from codex_models.decoder import Decoder
+from codex_models.decoder_model import DecoderModel
 from codex_models.options import DecoderOptions
 from codex_models.trainer import TorchTrainer
 from codex_models.trainer_options import TorchTrainerOptions
@@ -189,7 +190,7 @@ def train(
     result = TorchTrainer(chosen).fit(
         lock_for(chosen, **lock_changes),
         rows or CountingRows(),
-        load=lambda section: Loaded(id="codex-models/decoder", target=Decoder, options=model),
+        load=lambda section: Loaded(id="codex-models/decoder", target=DecoderModel, options=model),
         emit=told.append,
         checkpoints=checkpoints,
         evaluate=evaluate,

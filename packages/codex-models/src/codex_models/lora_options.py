@@ -7,7 +7,8 @@ is read; a model that knows its matrices refuses targets that it does not have, 
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from typing import Any
 
 import attrs
 
@@ -49,6 +50,12 @@ class LoraOptions:
                 raise ValueError(f"targets must be {ALL_LINEAR} or a list of names; got {self.targets!r}")
         elif not self.targets or len(set(self.targets)) < len(self.targets):
             raise ValueError(f"targets must name matrices, each once; got {list(self.targets)}")
+
+    @classmethod
+    def from_plain(cls, values: Mapping[str, Any]) -> LoraOptions:
+        """The options from plain values as JSON holds them; raises `TypeError` or `ValueError` for others."""
+        targets = values.get("targets", ALL_LINEAR)
+        return cls(**{**values, "targets": tuple(targets) if isinstance(targets, list) else targets})
 
     @property
     def scale(self) -> float:

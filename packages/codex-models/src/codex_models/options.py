@@ -10,6 +10,8 @@ from __future__ import annotations
 import attrs
 
 from codex_core.options import option
+from codex_models.lora_names import target_names
+from codex_models.lora_options import LoraOptions
 from codex_models.sizes import SIZES, Size, Standard
 
 #: Feed-forward widths are rounded up to a multiple of this, which GEMM kernels like.
@@ -87,6 +89,9 @@ class DecoderOptions:
         "or a Hugging Face directory of the same shape",
         unit="path",
     )
+    lora: LoraOptions | None = option(
+        None, doc="train a low-rank adapter over the frozen weights, instead of the weights; needs `weights`"
+    )
 
     def __attrs_post_init__(self) -> None:
         self._fill_in()
@@ -100,6 +105,22 @@ class DecoderOptions:
             raise ValueError(f"kv_heads must divide heads; got {self.kv_heads} and {self.heads}")
         if self.positions == "learned" and self.context_length is None:
             raise ValueError("positions: learned needs context_length, the number of places to learn")
+        if self.lora is not None:
+            self._require_adaptable(self.lora)
+
+    def _require_adaptable(self, lora: LoraOptions) -> None:
+        """Refuse an adapter that this shape cannot have, before anything is read."""
+        if self.weights is None:
+            raise ValueError("lora adapts weights that are there: set weights to their folder")
+        lora.targets_among(target_names(self))
+        if lora.bias != "none" and self.biases == "none":
+            raise ValueError(
+                f"lora.bias={lora.bias} would train biases, and with biases: none there are none"
+            )
+        if lora.bias == "all" and self.norm == "layer":
+            raise ValueError(
+                "lora.bias=all would train the shifts of LayerNorm, which are kept; use lora_only"
+            )
 
     def _fill_in(self) -> None:
         """Put numbers where none were written: those of the size, else the defaults."""

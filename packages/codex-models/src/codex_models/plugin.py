@@ -12,11 +12,11 @@ def codex_models() -> list[Component]:
     return [
         Component(
             "decoder",
-            target="codex_models.decoder:Decoder",
+            target="codex_models.decoder_model:DecoderModel",
             options="codex_models.options:DecoderOptions",
-            summary="Decoder-only Transformer in the layouts of Llama, Qwen and GPT-2; document masks, KV cache",
+            summary="Decoder-only Transformer in the layouts of Llama, Qwen and GPT-2; document masks, KV cache, LoRA",
             requires=("torch",),
-            capabilities=("loglikelihood", "generate"),
+            capabilities=("loglikelihood", "generate", "adapter"),
             runtime="torch",
             estimate="codex_models.estimate:decoder_memory",
         )
@@ -33,7 +33,7 @@ def codex_trainers() -> list[Component]:
             options="codex_models.trainer_options:TorchTrainerOptions",
             summary="AdamW or Muon, fp32, bf16 or fp16, accumulation, schedules, averages, bit-exact resume",
             requires=("torch",),
-            capabilities=("finetune",),
+            capabilities=("finetune", "lora"),
             runtime="torch",
         )
     ]

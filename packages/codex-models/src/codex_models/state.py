@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from codex_core.canonical import readable_json
 from codex_core.contracts import WriteFile
 from codex_core.errors import ArtefactError
-from codex_core.planning.structuring import structure
+from codex_models.lora_options import LoraOptions
 from codex_models.options import DecoderOptions
 from codex_models.tensor_files import read_into, write_tensors
 
@@ -103,9 +103,8 @@ def read_description(folder: Path) -> Description:
         held = json.loads(path.read_text("utf-8"))
         if held["format"] != MODEL_FORMAT:
             raise ValueError(f"format is {held['format']!r}, expected {MODEL_FORMAT!r}")
-        options, mistakes = structure(DecoderOptions, held["options"], "options")
-        if options is None:
-            raise ValueError("; ".join(f"{mistake.path}: {mistake.what}" for mistake in mistakes))
+        lora = held["options"].get("lora")
+        options = DecoderOptions(**held["options"] | {"lora": lora and LoraOptions.from_plain(lora)})
         return Description(
             options=options,
             vocab_size=int(held["vocab_size"]),

@@ -11,7 +11,7 @@ from typing import Any
 import attrs
 
 from codex_core.contracts import LanguageModel, ModelClass
-from codex_core.errors import ArtefactError, InputError
+from codex_core.errors import ArtefactError, InputError, UsageError
 from codex_core.records import GenerationSettings
 from codex_core.testing.claims import claim, refuses
 
@@ -19,8 +19,8 @@ from codex_core.testing.claims import claim, refuses
 _SUMMED_VOCABULARY = 2048
 
 
-#: What a model may declare; one that declares nothing is held to all of it.
-CAPABILITIES = frozenset({"generate", "loglikelihood"})
+#: What a model may declare; one that declares nothing is held to scoring and generation.
+CAPABILITIES = frozenset({"adapter", "generate", "loglikelihood"})
 
 
 def check_model(
@@ -30,12 +30,13 @@ def check_model(
     trained: Path,
     empty: Path,
     tolerance: float = 1e-9,
-    capabilities: Collection[str] = CAPABILITIES,
+    capabilities: Collection[str] = ("generate", "loglikelihood"),
 ) -> None:
     """Open the `model/` folder `trained` of a checkpoint, score and generate; `empty` is an empty folder.
 
     `tolerance` bounds, in nats, how far numbers may move between batches, and sums of probabilities from one.
-    Of `capabilities`, `loglikelihood` asks for scores and `generate` for continuations.
+    Of `capabilities`, `loglikelihood` asks for scores, `generate` for continuations, and `adapter` for an `open` that
+    takes the folder of a base where the model needs one, and refuses it where it does not.
     """
     model = cls.open(trained)
     claim(isinstance(model, LanguageModel), "what open returns lacks a member of contracts.LanguageModel")
@@ -46,6 +47,9 @@ def check_model(
         check_scoring(model, tolerance=tolerance)
     if "generate" in capabilities:
         check_generation(model)
+    if "adapter" in capabilities:
+        opened: Any = cls.open
+        refuses(lambda: opened(trained, base=empty), UsageError, "a base that nothing needs must be refused")
 
 
 def check_scoring(model: LanguageModel, *, tolerance: float = 1e-9) -> None:
