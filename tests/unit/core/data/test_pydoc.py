@@ -158,3 +158,33 @@ def test_processes_agree_and_import_nothing():
     }
 
     assert len(printed) == 1
+
+
+def test_signatures_are_instructions(stdlib):
+    """In the instruction form a definition asks, and the first paragraph of its docstring is what is learned."""
+    records = texts(stdlib, form="instruction")
+
+    assert sorted(records) == [
+        "signature:ast.f:2",
+        "signature:ast.g:7",
+        "signature:json.tool.A.m:6",
+        "signature:json.tool.A:4",
+    ]
+    method = records["signature:json.tool.A.m:6"]
+    assert [(turn.role, turn.text, turn.learn) for turn in method.turns] == [
+        ("instruction", "json.tool\n\ndef m(self):", False),
+        ("output", "A method.", True),
+    ]
+    assert (method.source, method.group) == (("json/tool.py", 6), "json")
+    assert records["signature:json.tool.A:4"].turns[0].text.endswith("class A:")
+
+
+def test_the_form_is_part_of_the_identity(stdlib):
+    """Instructions read neither topics nor built-in modules, and the plain form keeps the identity that it had."""
+    plain, asked = (
+        PydocDataset(PydocOptions(form=form), stdlib=stdlib).identity() for form in ("text", "instruction")
+    )
+
+    assert "form" not in plain["options"] and asked["options"]["form"] == "instruction"
+    assert "built_in_digest" in plain and "built_in_digest" not in asked
+    assert plain["files"]["count"] == asked["files"]["count"] + 1

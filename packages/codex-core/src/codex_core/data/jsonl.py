@@ -24,7 +24,7 @@ from codex_core.records import Part, Record
 
 _TOKEN = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[{}\[\]:]', re.DOTALL)
 
-_ENDS_OF_KEYS = (b'":', b" :", b"\t:", b"\r:")
+_BEFORE_COLONS = frozenset((b'"', b" ", b"\t", b"\r"))
 
 #: How versions of the parser say that nesting is beyond what it takes.
 _TOO_DEEP = ("depth", "recursion")
@@ -96,7 +96,11 @@ def _surely_sound(data: bytes, row: dict[str, Any], max_nesting: int) -> bool:
     if nested and data.count(b"{") + data.count(b"[") > max_nesting:
         return False
     num_keys = len(row) + (_num_keys(nested) if nested else 0)
-    return data.count(b":") == num_keys or sum(map(data.count, _ENDS_OF_KEYS)) == num_keys
+    if data.count(b":") == num_keys:
+        return True
+    ends = [piece[-1:] for piece in data.split(b":")]
+    ends.pop()  # what stands before no colon
+    return len([end for end in ends if end in _BEFORE_COLONS]) == num_keys
 
 
 def _num_keys(values: list[Any]) -> int:
