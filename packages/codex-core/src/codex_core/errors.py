@@ -478,6 +478,9 @@ CATALOGUE: dict[str, CatalogueEntry] = {
     "RUN-029": CatalogueEntry(
         ExitCode.OK, "A step was passed over: everything to learn from in its rows is left out of the run."
     ),
+    "RUN-030": CatalogueEntry(
+        ExitCode.OK, "A run computes with more threads than this process has processors."
+    ),
     "RUN-028": CatalogueEntry(ExitCode.USAGE, "An option goes with a resume only."),
     "JRN-001": CatalogueEntry(ExitCode.ARTEFACT, "The journal was altered after it was written."),
     "JRN-002": CatalogueEntry(

@@ -8,7 +8,7 @@ A resume reads `lock.json` and never the configuration; a plan given with it may
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -22,7 +22,7 @@ from codex_core.checkpoints import CheckpointStore, Origin, ignore
 from codex_core.clock import Now, utc_now
 from codex_core.contracts import Emit, Evaluate, LanguageModel, Loader, PreparedData
 from codex_core.errors import ArtefactError, RollBack
-from codex_core.events import EvaluationDone, Event, RunResumed, Warned
+from codex_core.events import EvaluationDone, Event, ReproductionStarted, RunResumed, Warned
 from codex_core.files import OS_FILES, Files
 from codex_core.journal import Journal
 from codex_core.lock import Lock, Plan
@@ -31,11 +31,14 @@ from codex_core.planning import assets, yamlout
 from codex_core.records import FitResult, MetricValue
 from codex_core.running import keeping, leaving_out, project_journal, resuming
 from codex_core.running.attempt import Attempt
-from codex_core.running.checkpoint_files import Checkpoint
+from codex_core.running.checkpoint_files import Checkpoint, verify
+from codex_core.running.comparing import Comparison
 from codex_core.running.locked import built, loader
+from codex_core.running.processors import num_cpus
+from codex_core.running.reference import Part
 from codex_core.running.resuming import Changes
 from codex_core.running.signals import Stop
-from codex_core.runs import RunDir, unwritable
+from codex_core.runs import REPRODUCES, RunDir, unwritable
 from codex_core.scrub import Scrubber
 
 if TYPE_CHECKING:
@@ -121,7 +124,8 @@ def run(
             with _discarding(folder):
                 prepared = prepare(asked)
                 lock = _settled(asked, prepared, around)
-                work = _Work(run=folder, lock=lock, prepared=prepared, around=around)
+                noticed = resuming.require_threads(lock, around.environment, cpus=num_cpus())
+                work = _Work(run=folder, lock=lock, prepared=prepared, around=around, noticed=noticed)
                 opened = _open_books(work)
             return _until_done(work, opened)
 
@@ -149,6 +153,7 @@ def resume(
         lock, changes = _settled_again(before, asked, prepared, around)
         history = journal.read(folder.journal)
         noticed = resuming.warnings(folder, claim.stale, changes, history)
+        noticed += resuming.require_threads(lock, around.environment, cpus=num_cpus())
         parent = resuming.choose(folder, before, checkpoint, emit=noticed.append)
         resuming.require_work(folder, lock, parent)
         lock, changes = leaving_out.leave_out(lock, changes, without, prepared=prepared, parent=parent)
@@ -164,6 +169,75 @@ def resume(
             noticed=noticed,
         )
         return _until_done(work, _open_books(work))
+
+
+def reexecute(
+    parts: Sequence[Part],
+    *,
+    around: Surroundings,
+    prepared: PreparedData,
+    started: ReproductionStarted,
+    comparison: Comparison,
+    run_dir: Path | None = None,
+) -> RunResult:
+    """Execute what the locks of a run say in a new run, part after part, until `comparison` is over.
+
+    Writers are left out: what they wrote for the first run stays as it is.
+    """
+    with _noting_failures(around):
+        name = f"{parts[-1].lock.name}-again"
+        tags = {REPRODUCES: started.run_id}
+        folder = RunDir.create(
+            around.places, name=name, run_dir=run_dir, tags=tags, now=around.now, files=around.files
+        )
+        with folder.claim(), _discarding_without_lock(folder):
+            return _part_after_part(folder, parts, around, prepared, started, comparison)
+
+
+def _part_after_part(
+    folder: RunDir,
+    parts: Sequence[Part],
+    around: Surroundings,
+    prepared: PreparedData,
+    started: ReproductionStarted,
+    comparison: Comparison,
+) -> RunResult:
+    watched = attrs.evolve(around, on_event=comparison.watching(around.on_event))
+    parent: Checkpoint | None = None
+    for part in parts:
+        lock = _here(part.lock, around)
+        resuming.require_threads(lock, around.environment, cpus=num_cpus())
+        assets.require_same(lock, environ=around.environ, roots=_roots(around))
+        history = journal.read(folder.journal)
+        resumed = None if not history.attempt else resuming.resumed(parent, lock, Changes({}, {}))
+        work = _Work(
+            run=folder,
+            lock=lock,
+            prepared=prepared,
+            around=watched,
+            parent=parent,
+            resumed=resumed,
+            history=history,
+            noticed=[started],
+        )
+        around.stop.when = comparison.stopping(part.until)
+        try:
+            result = _attempt(work, _open_books(work))
+        finally:
+            around.stop.when = None
+        if comparison.is_over or around.stop.number is not None or result.checkpoint is None:
+            break
+        parent = verify(result.checkpoint)
+    return result
+
+
+def _here(lock: Lock, around: Surroundings) -> Lock:
+    """A lock as it is executed again: on this machine, without writers."""
+    held = {name: one for name, one in lock.components.items() if not name.startswith("writers")}
+    values = attrs.evolve(
+        lock, components=held, environment=dict(around.environment), plugins=around.registry.freeze()
+    )
+    return Lock.from_dict(json.loads(canonical_json(around.scrub(values.as_dict()))))
 
 
 def _until_done(work: _Work, opened: Journal) -> RunResult:
@@ -374,6 +448,17 @@ def _discarding(folder: RunDir) -> Iterator[None]:
         yield
     except BaseException:  # an interrupt before the lock leaves no folder either; raised again
         folder.discard()
+        raise
+
+
+@contextmanager
+def _discarding_without_lock(folder: RunDir) -> Iterator[None]:
+    """Remove a folder that we made when nothing came of it before its lock was written."""
+    try:
+        yield
+    except BaseException:  # an interrupt before the lock leaves no folder either; raised again
+        if not (folder.path / "lock.json").exists():
+            folder.discard()
         raise
 
 

@@ -35,6 +35,9 @@ WORKING = ("preparing", "running")
 ENDED_WELL = ("finished", "stopped")
 ENDED = (*ENDED_WELL, "failed", "interrupted", "rolled back")
 
+#: The tag of a run that executes another one again; it names that run's id.
+REPRODUCES = "reproduces"
+
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 
 
@@ -281,6 +284,8 @@ def newest_unfinished(config_hash: str, places: Places) -> RunDir:
     for run in reversed(all_runs(places)):
         record = run.record()
         has_lock = (run.path / "lock.json").exists()
+        if REPRODUCES in record["tags"]:
+            continue
         if record["config_hash"] == config_hash and has_lock and not run.status().is_over:
             return run
     raise InputError(

@@ -13,6 +13,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "Train, evaluate and sample a small model on this machine's own text",
     ),
     "train": ("codex_core.cli.train:train", "Train what a configuration describes, or resume a run"),
+    "reproduce": (
+        "codex_core.cli.reproduce:reproduce",
+        "Execute a run again from its lock, and compare every step",
+    ),
     "plan": ("codex_core.cli.train:plan_command", "Show what a training would do, without doing it"),
     "evaluate": ("codex_core.cli.evaluate:evaluate", "Score a checkpoint on a split"),
     "generate": ("codex_core.cli.generate:generate", "Continue prompts with a trained model"),
@@ -22,7 +26,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     ),
     "config": ("codex_core.cli.config:config", "Show, check and explain configurations"),
     "data": ("codex_core.cli.data:data", "Prepare and inspect training data"),
-    "checkpoint": ("codex_core.cli.checkpoint:checkpoint", "List, verify, compare, prune and export checkpoints"),
+    "checkpoint": (
+        "codex_core.cli.checkpoint:checkpoint",
+        "List, verify, compare, prune and export checkpoints",
+    ),
     "runs": ("codex_core.cli.runs:runs", "List, show and verify runs"),
     "doctor": ("codex_core.cli.doctor:doctor", "Check this installation and this machine"),
     "completion": ("codex_core.cli.completion:completion", "Print what a shell needs to complete commands"),

@@ -34,15 +34,44 @@ PACKAGES = (
 
 #: Variables that change numbers or speed; no other variable is recorded.
 VARIABLES = (
+    "ATEN_CPU_CAPABILITY",
     "CODEX_PLUGINS",
     "CODEX_PLUGINS_OFF",
     "CUBLAS_WORKSPACE_CONFIG",
     "CUDA_VISIBLE_DEVICES",
+    "MKL_CBWR",
     "MKL_NUM_THREADS",
+    "OMP_DYNAMIC",
     "OMP_NUM_THREADS",
+    "OMP_THREAD_LIMIT",
     "OMP_WAIT_POLICY",
+    "ONEDNN_MAX_CPU_ISA",
     "PYTHONHASHSEED",
     "TOKENIZERS_PARALLELISM",
+)
+
+
+#: Instruction sets by which kernels are chosen.
+ISA = (
+    "amx_bf16",
+    "amx_tile",
+    "asimd",
+    "asimddp",
+    "avx",
+    "avx2",
+    "avx512_bf16",
+    "avx512_fp16",
+    "avx512_vnni",
+    "avx512bw",
+    "avx512f",
+    "avx512vl",
+    "avx_vnni",
+    "bf16",
+    "f16c",
+    "fma",
+    "sse4_2",
+    "sve",
+    "sve2",
 )
 
 
@@ -59,7 +88,12 @@ def collect(*, environ: Mapping[str, str], folder: Path) -> dict[str, Any]:
             "platform": platform.platform(),
             "machine": platform.machine(),
             "packages": packages(),
-            "hardware": {"cpus": num_cpus(), "cpu": _cpu_model(), "memory_bytes": memory_bytes()},
+            "hardware": {
+                "cpus": num_cpus(),
+                "cpu": _cpu_model(),
+                "isa": isa(),
+                "memory_bytes": memory_bytes(),
+            },
             "variables": {name: environ[name] for name in VARIABLES if name in environ},
             "git": git_state(folder),
         }
@@ -108,6 +142,18 @@ def _cpu_model() -> str | None:
             return next(named, None)
     except OSError:
         return platform.processor() or None
+
+
+def isa() -> str | None:
+    """Instruction sets of the processor on which numbers may depend, in one line; null where Linux tells none."""
+    try:
+        with Path("/proc/cpuinfo").open() as file:
+            lines = (
+                line.partition(":")[2].split() for line in file if line.startswith(("flags", "Features"))
+            )
+            return " ".join(sorted(set(next(lines, [])) & set(ISA))) or None
+    except OSError:
+        return None
 
 
 def memory_bytes() -> int | None:

@@ -16,7 +16,7 @@ import attrs
 
 from codex_core import checkpoints
 from codex_core.contracts import Emit
-from codex_core.errors import ArtefactError, InputError, UsageError
+from codex_core.errors import ArtefactError, CapabilityMissing, InputError, UsageError
 from codex_core.events import Event, RunResumed, Warned
 from codex_core.journal import History
 from codex_core.lock import Lock, Plan
@@ -104,6 +104,31 @@ def drift(lock: Lock, environment: Mapping[str, Any]) -> dict[str, tuple[Any, An
         for path in paths
         if old.get(path) != new.get(path) and not _DERIVED.fullmatch(path)
     }
+
+
+def require_threads(lock: Lock, environment: Mapping[str, Any], *, cpus: int) -> list[Event]:
+    """What there is to tell of the thread count of a lock on this machine.
+
+    More threads than processors are slow and compute the same; raises `CapabilityMissing` where the environment
+    lets OpenMP take fewer threads than a lock says, because then the count is not what the numbers came from.
+    """
+    variables: Mapping[str, str] = environment.get("variables", {})
+    limit = variables.get("OMP_THREAD_LIMIT", "")
+    cut = f"OMP_THREAD_LIMIT is {limit}" if limit.isdecimal() and int(limit) < lock.threads else None
+    if variables.get("OMP_DYNAMIC", "").lower() in ("true", "1"):
+        cut = "OMP_DYNAMIC lets the number of threads change while a program runs"
+    if cut is not None and lock.exactness != "L0":
+        raise CapabilityMissing(
+            code="RUN-027",
+            what=f"exactness {lock.exactness} cannot hold with {lock.threads} threads: {cut}",
+            where="run.threads",
+            why="sums are split by threads, so another number of threads gives other bits",
+            fix="unset the variable, set run.threads to what it allows, or run.exactness=L0",
+        )
+    if lock.threads > cpus:
+        text = f"run.threads is {lock.threads} and this process may use {cpus} processors: the same numbers, slower"
+        return [Warned(code="RUN-030", text=text)]
+    return []
 
 
 def require_plugins(lock: Lock, present: Sequence[Mapping[str, Any]], *, asked: Plan | None) -> None:

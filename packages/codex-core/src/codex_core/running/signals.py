@@ -27,14 +27,17 @@ class Stop:
     def __init__(self, on_deferred: Callable[[int], None] | None = None) -> None:
         #: The signal that asked to stop, None while nobody did.
         self.number: int | None = None
-        #: Why to stop where no signal asked, for whoever overrides `__call__`.
+        #: Asked after each step: why to stop where no signal asked, None to go on.
+        self.when: Callable[[], str | None] | None = None
+        #: What it said.
         self.reason: str | None = None
         self._is_deferring = False
         self._on_deferred = on_deferred
 
     def __call__(self) -> bool:
         """Whether somebody asked to stop."""
-        return self.number is not None
+        self.reason = None if self.when is None else self.when()
+        return self.number is not None or self.reason is not None
 
     def request(self, number: int = signal.SIGINT) -> None:
         """Ask to stop as signal `number` does; raises `Interrupted` when that means at once."""
