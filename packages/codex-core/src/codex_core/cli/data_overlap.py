@@ -42,8 +42,8 @@ def overlap(
 
     \b
     Examples:
-      codex data overlap train.jsonl test.jsonl
-      codex data overlap .codex/store/tokens/KEY:train .codex/store/tokens/KEY:test --check
+      codex data overlap train.jsonl test.jsonl --check
+      codex data overlap .codex/store/tokens/KEY:train .codex/store/tokens/KEY:test
 
     Each is a file or folder of rows, or a prepared set with or without one of its splits.
     """
