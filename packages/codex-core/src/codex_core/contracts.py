@@ -270,7 +270,11 @@ class ModelClass(Protocol):
         """What trainers of the same `runtime` take, freshly initialised from `seed`."""
 
     def open(self, path: Path, *, device: str = "cpu", dtype: str | None = None) -> LanguageModel:
-        """Open the `model/` folder of a checkpoint for scoring and generation."""
+        """Open the `model/` folder of a checkpoint for scoring and generation.
+
+        A class with the capability `adapter` also takes `base: Path | None`, the folder of the weights that an
+        adapter in this folder was trained over; it refuses a base that the folder does not need (`UsageError`).
+        """
 
 
 @attrs.frozen(kw_only=True)

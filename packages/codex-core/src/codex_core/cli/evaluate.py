@@ -10,7 +10,7 @@ import attrs
 import click
 
 from codex_core.cli import work
-from codex_core.cli.models import OpenedModel, find_checkpoint, open_model
+from codex_core.cli.models import BASE, OpenedModel, find_checkpoint, open_model
 from codex_core.cli.output import print_json, say, table
 from codex_core.cli.progress import Display
 from codex_core.cli.session import Session
@@ -45,6 +45,7 @@ DEFAULT_METRICS = ("bits_per_byte", "perplexity")
 @click.option("--metric", "names", multiple=True, metavar="NAME", help="May be given several times.")
 @click.option("--max-documents", type=click.IntRange(min=1), help="Score the first so many documents.")
 @click.option("--device", default="cpu", show_default=True, help="Where the model computes.")
+@BASE
 @click.option("--dry-run", is_flag=True, help="Show what would be scored.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.pass_obj
@@ -56,6 +57,7 @@ def evaluate(
     names: tuple[str, ...],
     max_documents: int | None,
     device: str,
+    base: Path | None,
     dry_run: bool,
     as_json: bool,
 ) -> None:
@@ -75,7 +77,7 @@ def evaluate(
         facts["metrics"] = [metric.name for metric in metrics]
         _print_plan(facts, as_json=as_json)
         return
-    opened = open_model(session, str(found.path), device=device)
+    opened = open_model(session, str(found.path), device=device, base=base)
     _require_same_tokenizer(prepared, opened)
     with Display.of(session.flags) as display:
         values = evaluate_split(

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 import attrs
 import click
 
-from codex_core.cli.models import OpenedModel, open_model
+from codex_core.cli.models import BASE, OpenedModel, open_model
 from codex_core.cli.output import print_json, say
 from codex_core.cli.session import Session
 from codex_core.contracts import SafetyPolicy, SafetyStream, Tokenizer
@@ -44,6 +45,7 @@ from codex_core.running.project_journal import append
 )
 @click.option("--device", default="cpu", show_default=True, help="Where the model computes.")
 @click.option("--dtype", default=None, help="Default: as the checkpoint was saved.")
+@BASE
 @click.option("--bypass-safety", metavar="REASON", help="Apply no safety policy; leaves an audit row.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.pass_obj
@@ -58,6 +60,7 @@ def generate(
     seed: int,
     device: str,
     dtype: str | None,
+    base: Path | None,
     bypass_safety: str | None,
     as_json: bool,
 ) -> None:
@@ -68,7 +71,7 @@ def generate(
       codex generate --model @last "The with statement"
       codex generate --model @last --temperature 0 --json "def main"
     """
-    opened = open_model(session, reference, device=device, dtype=dtype)
+    opened = open_model(session, reference, device=device, dtype=dtype, base=base)
     settings = GenerationSettings(
         max_new_tokens=max_new_tokens,
         temperature=temperature,

@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import attrs
+import click
 
 from codex_core import checkpoints, runs
 from codex_core.cli.output import say
 from codex_core.cli.session import Session
 from codex_core.contracts import LanguageModel, Tokenizer
+from codex_core.errors import UsageError
 from codex_core.events import CheckpointRejected, Event
 
 
@@ -36,18 +38,44 @@ def find_checkpoint(session: Session, reference: str) -> checkpoints.Checkpoint:
     return checkpoints.find(path, emit=_tell)
 
 
+#: `--base`, for commands that open a model.
+BASE = click.option(
+    "--base",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Where the base of an adapter is, when it is not where it was.",
+)
+
+
 def open_model(
-    session: Session, reference: str, *, device: str = "cpu", dtype: str | None = None
+    session: Session,
+    reference: str,
+    *,
+    device: str = "cpu",
+    dtype: str | None = None,
+    base: Path | None = None,
 ) -> OpenedModel:
-    """Open model and tokenizer of the checkpoint that a reference means."""
+    """Open model and tokenizer of the checkpoint that a reference means; an adapter's base may be named.
+
+    Raises `UsageError` for a base that the model has no use for.
+    """
     found = find_checkpoint(session, reference)
     components = found.manifest["components"]
-    model = session.registry.load(session.registry.find("models", components["model"]["id"]))
+    row = session.registry.find("models", components["model"]["id"])
+    if base is not None and "adapter" not in row.capabilities:
+        raise UsageError(
+            code="MOD-035",
+            what="--base was given, and the model is no adapter over a base",
+            where=str(found.path),
+            why=f"{row.id} does not declare the capability 'adapter'",
+            fix="leave --base out",
+        )
+    model, given = session.registry.load(row), {} if base is None else {"base": base}
     tokenizer = session.registry.load(session.registry.find("tokenizers", components["tokenizer"]["id"]))
     return OpenedModel(
         path=found.path,
         manifest=found.manifest,
-        model=model.open(found.path / "model", device=device, dtype=dtype),
+        model=model.open(found.path / "model", device=device, dtype=dtype, **given),
         tokenizer=tokenizer.load(found.path / "tokenizer"),
     )
 
