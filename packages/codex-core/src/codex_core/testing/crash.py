@@ -47,7 +47,7 @@ class Case:
     save_every: int
     evaluate_every: int
     is_beside: bool = False
-    operations: Mapping[str, int] = attrs.field(factory=lambda: {"save": 30, "prune": 4, "resume": 14})
+    operations: Mapping[str, int] = attrs.field(factory=lambda: {"save": 60, "prune": 8, "resume": 14})
     start_s: float = 0.2
 
 
