@@ -12,7 +12,7 @@ import attrs
 from codex_core.components import Component
 from codex_core.contracts import SafetyStream
 from codex_core.data import plugin
-from codex_core.data.bytes_tokenizer import BytesTokenizer
+from codex_core.data.bytes_tokenizer import EOS, BytesTokenizer
 from codex_core.lock import Choice, Plan
 from codex_core.options import option
 from codex_core.places import Places
@@ -87,12 +87,16 @@ class TurnsDataset:
             yield Record(id=f"talk {number}", turns=turns, source=("talks", number))
 
 
+#: What can be wrong with a rendering.
+FAULTS = ("no-bos", "two-bos", "outside", "unsupervised", "eos-as-pad")
+
+
 @attrs.frozen(kw_only=True)
 class FaultyOptions:
     """Where to load from, and which fault rendering has."""
 
     path: str | None = option(None, doc="folder of a saved tokenizer", unit="path")
-    fault: str | None = option(None, doc="what is wrong", choices=("no-bos", "outside", "unsupervised"))
+    fault: str | None = option(None, doc="what is wrong", choices=FAULTS)
 
 
 class FaultyTokenizer(BytesTokenizer):
@@ -115,6 +119,16 @@ class FaultyTokenizer(BytesTokenizer):
             return attrs.evolve(encoded, ids=(0, *encoded.ids[1:]))
         if self.fault == "outside":
             return attrs.evolve(encoded, ids=(*encoded.ids[:-1], self.vocab_size))
+        if self.fault == "two-bos":
+            return attrs.evolve(
+                encoded,
+                ids=(encoded.ids[0], *encoded.ids),
+                loss_mask=(False, *encoded.loss_mask),
+                offsets=((0, 0), *encoded.offsets),
+            )
+        if self.fault == "eos-as-pad":
+            learned = [learn and id != EOS for id, learn in zip(encoded.ids, encoded.loss_mask, strict=True)]
+            return attrs.evolve(encoded, loss_mask=tuple(learned))
         if self.fault == "unsupervised":
             return attrs.evolve(encoded, loss_mask=(False,) * len(encoded.ids))
         return encoded

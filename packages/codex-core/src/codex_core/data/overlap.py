@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import re
 import unicodedata
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import attrs
@@ -76,12 +76,13 @@ def overlap(
     """What `second` shares with `first`: counts of its documents and grams, and the first examples."""
     hashed = _Hasher()
     exact, ngram = _Side(num_examples), _Side(num_examples)
-    num_first, num_hashes = _size(first, hashed)
+    num_first, num_hashes, held = _first_look(first, hashed, most_hashes)
     num_shares = max(1, -(-num_hashes // most_hashes))
     num_second = num_grams = 0
     for share in range(num_shares):
         keep = _Share(share, num_shares)
-        held = _Held.of(first, hashed, keep)
+        if num_shares > 1:
+            held = _Held.of([tuple(map(keep, hashed(text))) for _, text in first()])
         num_second = num_grams = 0
         for number, (place, text) in enumerate(second()):
             whole, grams = hashed(text)
@@ -188,18 +189,23 @@ class _Held:
     grams: _Sorted
 
     @classmethod
-    def of(cls, texts: Texts, hashed: _Hasher, keep: _Share) -> _Held:
-        found = [tuple(map(keep, hashed(text))) for _, text in texts()]
+    def of(cls, found: Sequence[tuple[Hashes, ...]]) -> _Held:
         return cls(_Sorted.of([whole for whole, _ in found]), _Sorted.of([grams for _, grams in found]))
 
 
-def _size(texts: Texts, hashed: _Hasher) -> tuple[int, int]:
-    """Documents and hashes of a set."""
+def _first_look(texts: Texts, hashed: _Hasher, most: int) -> tuple[int, int, _Held]:
+    """Documents and hashes of a set, and what is held of it when it has no more than `most` hashes."""
     documents = hashes = 0
+    found: list[tuple[Hashes, ...]] = []
     for _, text in texts():
+        pair = hashed(text)
         documents += 1
-        hashes += sum(map(len, hashed(text)))
-    return documents, hashes
+        hashes += sum(map(len, pair))
+        if hashes <= most:
+            found.append(pair)
+        else:
+            found.clear()
+    return documents, hashes, _Held.of(found)
 
 
 def _places(texts: Texts, numbers: set[int]) -> dict[int, str]:

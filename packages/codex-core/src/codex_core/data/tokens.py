@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ import numpy as np
 from codex_core.canonical import digest_of, readable_json
 from codex_core.contracts import Emit
 from codex_core.data.audit import Audit
-from codex_core.data.columns import U64, ColumnWriter, read_column, writing
+from codex_core.data.columns import U64, ColumnWriter, TextColumn, read_column, writing
 from codex_core.data.order import ALGORITHM
 from codex_core.data.packing import RowPlan, TokenColumns, count_supervised, packing_of, windows_of
 from codex_core.data.shards import SHARD_BYTES, ShardWriter
@@ -89,7 +90,8 @@ def write_tokens(
         with ShardWriter(folder, split, most_bytes=plan.shard_bytes, dtype=plan.dtype, files=files) as writer:
             for batch in batches[split]:
                 offsets = np.concatenate(([0], np.cumsum(batch.lengths)))
-                audit.add_block(lambda number: ids[number], batch.ids, batch.loss_mask, offsets)  # noqa: B023 - called at once
+                of_batch = partial(_name, ids, writer.num_documents)
+                audit.add_block(of_batch, batch.ids, batch.loss_mask, offsets)
                 writer.append(batch)
         assert writer.num_documents == len(ids), "every document has its tokens"
         shards += writer.shards
@@ -108,6 +110,11 @@ def write_tokens(
     with writing(folder):
         files.write(folder / "report.json", readable_json(report | {"supervision": supervision}).encode())
     return report | _description(plan, shards)
+
+
+def _name(ids: TextColumn, first: int, number: int) -> str:
+    """The id of document `number` of a batch whose first document has the number `first`."""
+    return ids[first + number]
 
 
 def _description(plan: TokensPlan, shards: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
