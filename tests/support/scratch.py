@@ -5,6 +5,7 @@ The configuration trains the smallest decoder over a small folder of text, so ea
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import shlex
 import signal
@@ -36,6 +37,8 @@ evaluation: {every: 0 steps}
 NGRAM = CONFIG.replace("{name: decoder, layers: 1, width: 16, heads: 2}", "{name: ngram, order: 3}").replace(
     "{name: torch, duration: 40 steps, batch_rows: 2, warmup: 1 steps}", "{name: ngram, batch_rows: 2}"
 )
+
+TOKENIZER = 'tokenizer: {name: bpe, vocab_size: 300}\ncorpus: ["corpus/*.txt"]\nout: words\n'
 
 #: Presets that take minutes, and the one that takes seconds; the long ones are measured by the demo's own tests.
 QUICKER = {"codex demo": "codex demo --preset tiny", "codex demo --preset long": "codex demo --preset tiny"}
@@ -85,11 +88,15 @@ def make(path: Path) -> Project:
         (path / name).write_text("".join(json.dumps(row) + "\n" for row in rows))
     for name in ("run.yaml", "a.yaml", "b.yaml"):
         (path / name).write_text(CONFIG + safety_line())
+    (path / "tokenizer.yaml").write_text(TOKENIZER)
     run = path / "runs" / "RUN"
     said = project.codex_until(
         '"step":25,', "train", "run.yaml", "--run-dir", run, run=run, send=signal.SIGINT
     )
     assert said.code == 130, said
+    if importlib.util.find_spec("codex_tokenizers") is not None:
+        learned = project.codex("tokenizer", "train", "--config", "tokenizer.yaml")
+        assert learned.code == 0, learned
     frozen = project.codex("registry", "freeze")
     assert frozen.code == 0, frozen
     for name in ("plugins.json", "plugins-before.json", "plugins-after.json"):

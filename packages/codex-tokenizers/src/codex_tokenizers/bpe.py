@@ -27,7 +27,6 @@ from codex_core.rendering import LAYOUT_VERSION
 from codex_tokenizers import artefact, batches, engines, templates
 from codex_tokenizers.artefact import TOKENIZER_NAME, Vocabulary
 from codex_tokenizers.byte_alphabet import BYTES, token_bytes
-from codex_tokenizers.engines import PATTERN
 from codex_tokenizers.flat import flat
 from codex_tokenizers.forks import make_forks_safe
 from codex_tokenizers.learned import encode_spelt, identity_of, rendering_fields, saved_files, saved_template
@@ -35,6 +34,7 @@ from codex_tokenizers.options import BPEOptions
 from codex_tokenizers.refusals import refuse_foreign_ids, refuse_surrogates, utf8
 from codex_tokenizers.spans import Span, spans_of
 from codex_tokenizers.specials import SPECIAL_TOKENS, Specials, reserved
+from codex_tokenizers.splitting import PATTERN
 
 if TYPE_CHECKING:
     import numpy as np

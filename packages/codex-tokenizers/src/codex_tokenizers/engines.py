@@ -9,9 +9,8 @@ than tiktoken's pattern engine can hold on its stack, goes to the reference.
 
 from __future__ import annotations
 
-import re
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers
@@ -20,42 +19,15 @@ from codex_core.errors import MissingDependency, UsageError
 from codex_tokenizers.artefact import Vocabulary
 from codex_tokenizers.byte_alphabet import token_bytes
 from codex_tokenizers.forks import make_forks_safe
-
-#: The words and signs among the alternatives of `PATTERN`, none of which looks ahead.
-_WORDS = r"[^\p{L}\p{N}\n]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+\n*"
-_SPACES = r"\s*\n[ \t]*(?=[ ])|\s*\n|\s+(?!\S)|\s+"
-
-#: What BPE never merges across: a word with the sign before it; up to three digits; a run of signs; line ends with
-#: the indentation after them, but for the blank that belongs to the next word; other white space.
-#: 3.75 bytes per token on held-out docstrings with 4,096 ids; the library's own pattern gives 3.63.
-PATTERN = f"{_WORDS}|{_SPACES}"
+from codex_tokenizers.samples import BACKENDS, SAMPLE
+from codex_tokenizers.splitting import PATTERN, SPACES, WORDS, cut
 
 #: The same matches, grouped so that the engine of tiktoken takes its fast path for words: 22 MB/s instead of 17.
-_GROUPED = f"(?:{_WORDS})|(?:{_SPACES})"
-
-#: Where a text may be cut without changing a match: between a line end and a line that begins at the margin.
-_MARGIN = re.compile(r"\n(?=\S)")
+_GROUPED = f"(?:{WORDS})|(?:{SPACES})"
 
 _PIECE_CHARACTERS = 1 << 16
 _LONGEST_CHARACTERS = (
     200_000  # a run of 1,000,000 blanks overflows the stack of tiktoken 0.14, 200,000 do not
-)
-
-BACKENDS = ("auto", "hf", "tiktoken")
-
-#: White space, signs, scripts, joiners, look-alikes, and letters that Unicode 14 to 17 added.
-SAMPLE = (
-    "def f(a, b):\n    return a+b  # naïve\n\n\n\tx = 12345678\r\n",
-    "It's 3.75 bytes -- DON'T \u201cquote\u201d   me...\n   \n  \n      end ",
-    "日本語 العربية हिन्दी ไทย e\u0301 \u200b\u200d👩\u200d🚀🇩🇪 ½ Ⅷ ² ٣ \u00a0\u2028\u3000\x00\x1c\x85",
-    "<|codex:eos|><|endoftext|></s>\n\n"
-    + " " * 100
-    + "\t" * 50
-    + "\n" * 50
-    + "a" * 200
-    + "-" * 100
-    + "7" * 50,
-    "\U0001df00 \U0001e4d0 \U0002ebf0 \U000105c0 \U00010d4a \U00016ea0 \ua7dc \u1c89 \U0001fae8 \U00011f04",
 )
 
 _SAMPLED_TOKENS = 8192
@@ -118,20 +90,6 @@ class TiktokenEngine:
         if len(piece) > _LONGEST_CHARACTERS:
             return self._reference.encode(piece)
         return self._library.encode_ordinary(piece)
-
-
-def cut(text: str, least: int) -> Iterator[str]:
-    """A text in pieces of at least `least` characters that begin at a margin, the last as long as it is.
-
-    >>> list(cut("a\\n b\\nc\\nd", 2))
-    ['a\\n b\\n', 'c\\n', 'd']
-    """
-    start = 0
-    while found := _MARGIN.search(text, start + least - 1):
-        yield text[start : found.end()]
-        start = found.end()
-    if start < len(text):
-        yield text[start:]
 
 
 def pipeline(model: models.BPE) -> Tokenizer:

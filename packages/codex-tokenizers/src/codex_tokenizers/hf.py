@@ -23,12 +23,12 @@ from codex_core.rendering import LAYOUT_VERSION
 from codex_tokenizers import artefact, batches, hf_files, templates
 from codex_tokenizers.artefact import TOKENIZER_NAME
 from codex_tokenizers.byte_alphabet import BYTES
-from codex_tokenizers.engines import SAMPLE
 from codex_tokenizers.flat import flat
 from codex_tokenizers.forks import make_forks_safe
 from codex_tokenizers.learned import identity_of, rendering_fields, saved_files, saved_template
 from codex_tokenizers.options import HFOptions
 from codex_tokenizers.refusals import refuse_foreign_ids, refuse_surrogates
+from codex_tokenizers.samples import SAMPLE
 from codex_tokenizers.spans import Span
 from codex_tokenizers.specials import Specials
 from codex_tokenizers.templates import OWN, Template

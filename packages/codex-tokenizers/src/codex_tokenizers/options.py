@@ -1,13 +1,18 @@
-"""Options of the tokenizers."""
+"""Options of the tokenizers, and of the recipes by which `codex tokenizer train` learns them."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import attrs
 
-from codex_core import option
+from codex_core.options import option
 
 #: What a vocabulary holds before anything is learned: 256 bytes and three special tokens.
 SMALLEST_VOCABULARY = 259
+
+#: Noted with every recipe that names no other.
+SEED = 20_260_101
 
 _LEARNED = ("path", (None,))
 
@@ -136,3 +141,14 @@ class HFOptions:
     )
     eos: str | None = option(None, doc="the token that ends a text, where the folder names none")
     pad: str | None = option(None, doc="the token that fills rows, where the folder names none; default: EOS")
+
+
+@attrs.frozen(kw_only=True)
+class RecipeOptions:
+    """What stands in a recipe."""
+
+    tokenizer: Any = option(doc="the kind of tokenizer as `name`, its options beside it")
+    corpus: tuple[str, ...] = option(doc="text and JSON Lines files, or patterns such as `texts/**/*.txt`")
+    out: str = option(doc="the folder to write the tokenizer to; it must not exist yet")
+    field: str = option("text", doc="the field of JSON Lines files (*.jsonl) that holds the text")
+    seed: int = option(SEED, doc="for kinds that learn by chance; ours do not", minimum=0)

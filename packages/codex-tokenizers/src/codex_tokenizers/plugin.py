@@ -1,4 +1,4 @@
-"""Offers the tokenizers of this distribution."""
+"""Offers the tokenizers of this distribution, and the commands around them."""
 
 from __future__ import annotations
 
@@ -43,4 +43,15 @@ def codex_tokenizers() -> list[Component]:
             summary="Words between white space from a frozen vocabulary; not lossless",
             capabilities=("offsets",),
         ),
+    ]
+
+
+@hookimpl
+def codex_commands() -> list[Component]:
+    return [
+        Component(
+            "tokenizer",
+            target="codex_tokenizers.cli:tokenizer",
+            summary="Learn, use and check tokenizers outside a run",
+        )
     ]

@@ -15,6 +15,7 @@ from codex_core.errors import UsageError
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from codex_core.cli.progress import Display
     from codex_core.config import RunConfig
     from codex_core.places import Places
     from codex_core.plugins.selection import Selection
@@ -130,6 +131,12 @@ class Session:
         if only is not None or off or pins:
             selection = self.selection(only=only, off=off, pins=pins)
             self.registry = Registry.open(places=self.places, selection=selection)
+
+    def display(self) -> Display:
+        """What shows progress as the global flags ask for; commands of plugins use it as a context manager."""
+        from codex_core.cli.progress import Display
+
+        return Display.of(self.flags)
 
     def plugin_commands(self) -> dict[str, str]:
         """Usable command groups of plugins: name -> summary."""
