@@ -134,6 +134,10 @@ def test_readers_are_chosen_by_name_or_by_the_user(folder, capsys):
     )
     assert (code, found["errors"][0]["field"]) == (4, "topic")
 
+    assert answer(capsys, "data", "validate", "table.csv", "--field", "text=q", "--group", "text")[0] == 4
+    (folder / "table.tsv").write_text("text\tn\na, b\t1\n")
+    assert answer(capsys, "data", "validate", "table.tsv")[1]["texts_sha256"] == digest("a, b")
+
     assert answer(capsys, "data", "validate", "table.csv", "--reader", "cvs")[0] == 2
     assert answer(capsys, "data", "validate", "table.csv", "--field", "prompt")[0] == 2
     assert answer(capsys, "data", "validate", "missing.jsonl")[0] == 4

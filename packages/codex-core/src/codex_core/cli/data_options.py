@@ -54,11 +54,12 @@ def open_rows(
     reader: str | None = None,
     fields: tuple[str, ...] = (),
     group: str | None = None,
-    **options: Any,
+    on_error: str = "fail",
 ) -> Dataset:
-    """The dataset that these options describe, over `path`."""
-    given = {"form": form, "fields": mapped(fields), "group": group, **options}
-    return open_reader(path, registry=session.registry, reader=reader, options=given)
+    """The dataset that these options describe, over `path`; `on_error` goes to readers that can skip rows."""
+    given = {"form": None if form == "text" else form, "fields": mapped(fields), "group": group}
+    skipping = {} if on_error == "fail" else {"on_error": on_error}
+    return open_reader(path, registry=session.registry, reader=reader, options=given, where_possible=skipping)
 
 
 def mapped(fields: tuple[str, ...]) -> Mapping[str, str]:

@@ -2,7 +2,8 @@
 
 Decisions: the name decides (`.csv`, `.parquet`, ...; `.gz` and `.zst` are looked through), a folder is a saved
 dataset when it says so and a tree of texts otherwise, and everything else is JSON Lines; whoever knows better names
-the reader. Readers come from the registry like those of a configuration, so a missing library is told the same way.
+the reader. What is passed on is what was said: defaults are the reader's own. Readers come from the registry like
+those of a configuration, so a missing library is told the same way.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+import attrs
 
 from codex_core.contracts import Dataset
 from codex_core.data.components import Components
@@ -32,22 +35,26 @@ def reader_of(path: Path) -> str:
 
 
 def open_reader(
-    path: Path, *, registry: Components, reader: str | None = None, options: Mapping[str, Any]
+    path: Path,
+    *,
+    registry: Components,
+    reader: str | None = None,
+    options: Mapping[str, Any],
+    where_possible: Mapping[str, Any] | None = None,
 ) -> Dataset:
     """A dataset over `path`; options that say nothing (None, empty) are left to their defaults.
 
-    Raises what the registry raises for a reader that is unknown or lacks its library, and `ConfigError` for options
-    that it does not have.
+    `where_possible` are options for readers that have them. Raises what the registry raises for a reader that is
+    unknown or lacks its library, and `ConfigError` for options that it does not have.
     """
     name = reader or reader_of(path)
     row = registry.find("datasets", name, usable=True)
-    given = {key: value for key, value in options.items() if value not in (None, {}, ())}
-    if name in ("text", "directory") and given.get("form") == "text":
-        del given["form"]  # they read nothing else
-    if path.name.removesuffix(".gz").removesuffix(".zst").endswith(".tsv") and reader is None:
-        given["delimiter"] = "\t"
     cls = registry.options_class(row)
-    values = {"path": str(path), **given}
-    built = values if cls is None else options_from(cls, values, where=name)
-    dataset: Dataset = registry.load(row)(built)
+    given = {key: value for key, value in options.items() if value not in (None, {}, ())}
+    if reader is None and ".tsv" in path.suffixes:
+        given["delimiter"] = "\t"
+    known = {field.name for field in attrs.fields(cls)} if cls is not None and attrs.has(cls) else set()
+    extra = {key: value for key, value in (where_possible or {}).items() if key in known}
+    values = {"path": str(path), **extra, **given}
+    dataset: Dataset = registry.load(row)(values if cls is None else options_from(cls, values, where=name))
     return dataset
