@@ -89,3 +89,5 @@ def test_conversations_do_not_fit(tmp_path):
     """A form that is no row of texts is a usage error."""
     with pytest.raises(UsageError, match="messages"):
         read(tmp_path, b"messages\n1\n", form="messages")
+    with pytest.raises(UsageError, match="messages"):
+        dataset(tmp_path, b"messages\n1\n", form="messages").identity()

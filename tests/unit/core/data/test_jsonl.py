@@ -8,7 +8,7 @@ import pytest
 
 from codex_core.data.jsonl import JsonlDataset
 from codex_core.data.options import JsonlOptions
-from codex_core.errors import InputError
+from codex_core.errors import InputError, UsageError
 from codex_core.testing.datasets import check_dataset
 
 
@@ -216,3 +216,17 @@ def test_identity_tells_what_decides_rows(tmp_path):
         identity(on_error="skip", max_line_bytes=99),
     ]
     assert all(a != b for i, a in enumerate(different) for b in different[:i])
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"fields": {"prompt": "p"}}, {"field": "a", "fields": {"text": "b"}}],
+    ids=["another form", "twice"],
+)
+def test_fields_that_do_not_fit_are_refused_before_anything_is_read(tmp_path, options):
+    """The identity, which is asked first, tells of names that the form does not have or that are given twice."""
+    (tmp_path / "rows.jsonl").write_bytes(b"not even JSON")
+
+    with pytest.raises(UsageError) as caught:
+        JsonlDataset(JsonlOptions(path=str(tmp_path), **options)).identity()
+    assert caught.value.code == "DAT-022"

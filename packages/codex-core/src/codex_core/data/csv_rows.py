@@ -31,7 +31,8 @@ class CsvDataset(FileDataset):
 
     def settings(self) -> dict[str, Any]:
         """Form, fields, group and delimiter."""
-        return row_settings(self.options) | {"delimiter": self.options.delimiter}
+        _refuse_nested(self.options.form)
+        return row_settings(self.options, place="csv") | {"delimiter": self.options.delimiter}
 
     def rows(self, file: InputFile, part: Part | None) -> Iterator[Record]:
         """The rows of a file under its header."""

@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 
 from codex_core.data.compressed import compression_of
 from codex_core.data.faults import Account
+from codex_core.data.forms import check_fields
 from codex_core.data.inputs import InputFile, find_files, unreadable
 from codex_core.errors import InputError, UsageError
 from codex_core.records import Part, Record
@@ -123,8 +124,9 @@ def skipping_identity(options: Any) -> dict[str, Any]:
     return {"on_error": "skip", "max_skip": options.max_skip, **limits}
 
 
-def row_settings(options: Any) -> dict[str, Any]:
-    """Form, fields and group, as identities hold them."""
+def row_settings(options: Any, *, place: str) -> dict[str, Any]:
+    """Form, fields and group, as identities hold them; raises `UsageError` when they do not fit together."""
+    check_fields(options.form, options.fields, place=place)
     settings: dict[str, Any] = {"group": options.group}
     if options.form == "text":
         settings["field"] = text_field(options)

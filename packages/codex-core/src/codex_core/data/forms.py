@@ -39,8 +39,8 @@ _SHAREGPT_ROLES = {
 _CALLS = ("tool_calls", "function_call")
 
 
-def turns_of(form: str, *, fields: Mapping[str, str], learn: str, place: str) -> MakeTurns:
-    """A function from a row to its turns; raises `UsageError` for fields that the form does not have."""
+def check_fields(form: str, fields: Mapping[str, str], *, place: str) -> None:
+    """Raise `UsageError` for fields that the form does not have."""
     known = FORM_FIELDS[form]
     if unknown := sorted(set(fields) - set(known)):
         raise UsageError(
@@ -50,6 +50,12 @@ def turns_of(form: str, *, fields: Mapping[str, str], learn: str, place: str) ->
             why=f"its fields are {', '.join(known)}",
             fix=f"map these names to those of the rows, e.g. fields={{{known[0]}: name_in_the_row}}",
         )
+
+
+def turns_of(form: str, *, fields: Mapping[str, str], learn: str, place: str) -> MakeTurns:
+    """A function from a row to its turns; raises `UsageError` for fields that the form does not have."""
+    check_fields(form, fields, place=place)
+    known = FORM_FIELDS[form]
     names = [fields.get(name, name) for name in known]
     if form == "text":
         return _text(*names)

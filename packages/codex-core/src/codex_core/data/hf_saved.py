@@ -38,7 +38,7 @@ class SavedDataset(FileDataset):
 
     def settings(self) -> dict[str, Any]:
         """Form, fields and group; the split is in the names of the files."""
-        return row_settings(self.options)
+        return row_settings(self.options, place="hf-saved")
 
     def rows(self, file: InputFile, part: Part | None) -> Iterator[Record]:
         """The rows of one Arrow file."""

@@ -41,14 +41,12 @@ class JsonlDataset(FileDataset):
 
     def settings(self) -> dict[str, Any]:
         """Form, fields and group."""
-        return row_settings(self.options)
+        return row_settings(self.options, place="jsonl")
 
     def rows(self, file: InputFile, part: Part | None) -> Iterator[Record]:
         """The rows of a file; the row number is the physical line."""
         options, account, name = self.options, self.account, file.name
-        turns = turns_of(
-            options.form, fields=row_fields(options), learn=options.learn, place=self.reader.partition("/")[0]
-        )
+        turns = turns_of(options.form, fields=row_fields(options), learn=options.learn, place="jsonl")
         physical = lines(
             file,
             part,

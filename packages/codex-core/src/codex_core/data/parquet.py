@@ -27,7 +27,7 @@ class ParquetDataset(FileDataset):
 
     def settings(self) -> dict[str, Any]:
         """Form, fields and group."""
-        return row_settings(self.options)
+        return row_settings(self.options, place="parquet")
 
     def rows(self, file: InputFile, part: Part | None) -> Iterator[Record]:
         """The rows of a file, or of the row groups that begin within a part."""
