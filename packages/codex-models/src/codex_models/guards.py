@@ -76,11 +76,11 @@ def passed_over(positions: Sequence[int], step: int, emit: Emit) -> Outcome:
 
 
 def documents_at(data: PackedRows, positions: Sequence[int]) -> list[str]:
-    """The documents of rows, as far as the data can tell (`documents(start, count)`), each once."""
+    """The documents of rows, as far as the data can tell (`documents(start, count)`)."""
     tell: Any = getattr(data, "documents", None)
     if tell is None:
         return []
-    return list(dict.fromkeys(name for position in positions for name in tell(position, 1)))
+    return list(tell(positions[0], len(positions)))
 
 
 def warn_of_first_loss(loss: float, *, vocab_size: int, has_weights: bool, emit: Emit) -> None:

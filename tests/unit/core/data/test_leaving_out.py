@@ -68,6 +68,22 @@ def test_documents_of_rows_are_those_that_the_tokens_come_from():
     assert set(document[~held].tolist()) <= {-1}
 
 
+def test_rows_name_their_documents_where_ids_are_at_hand():
+    """The ids of all documents of the named rows, in stored order; none are made up without ids."""
+    plain = rows_of([4, 9, 3, 8])
+    named = ShuffledRows(
+        plan=plain.plan, tokens=[], supervised=plain.supervised, seed=plain.seed, ids=lambda: "abcd"
+    )
+
+    for start in range(plain.num_rows):
+        batch = plain.rows(start, 1)
+        held = batch.document_ids >= 0
+        assert named.documents(start, 1) == sorted({"abcd"[id // 100] for id in batch.inputs[held].tolist()})
+    assert named.documents(0, plain.num_rows) == list("abcd")
+    assert RowsWithout(named, {1: 0}).documents(0, plain.num_rows) == list("abcd")
+    assert plain.documents(0, plain.num_rows) == []
+
+
 def test_learned_documents_are_those_of_the_named_rows():
     """Each document with a supervised token in these rows, once, in stored order."""
     rows = rows_of([4, 9, 3, 8])

@@ -53,6 +53,10 @@ class RowsWithout:
         """Supervised tokens in these rows."""
         return int(self.rows(start, count).loss_mask.sum())
 
+    def documents(self, start: int, count: int) -> list[str]:
+        """The ids of the documents in these rows, those that are left out too."""
+        return self._rows.documents(start, count)
+
     def left_out(self, start: int, count: int) -> int:
         """Tokens of these rows that would be supervised, and are left out."""
         return self._rows.num_supervised(start, count) - self.num_supervised(start, count)

@@ -11,7 +11,7 @@ Shapes: D documents, P pieces, R rows, L sequence length.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Protocol
 
@@ -162,10 +162,13 @@ class ShuffledRows:
         tokens: TokenColumns | Sequence[TokenColumns],
         supervised: Integers,
         seed: int,
+        ids: Callable[[], Iterable[str]] | None = None,
     ) -> None:
+        """`ids` gives the ids of the split's documents, in stored order; it is asked when something went wrong."""
         self.plan = plan
         self.supervised = supervised
         self.seed = seed
+        self._ids = ids
         self._gatherer = Gatherer(plan, shards_of(tokens))
         self._block = _Block()
 
@@ -186,6 +189,17 @@ class ShuffledRows:
     def num_supervised(self, start: int, count: int) -> int:
         """Supervised tokens in these rows."""
         return int(self.supervised[self._rows_at(start, count)].sum())
+
+    def documents(self, start: int, count: int) -> list[str]:
+        """The ids of the documents in these rows, in stored order; none where ids are not at hand."""
+        if self._ids is None:
+            return []
+        pieces = [
+            self.plan.document[self.plan.first_piece[row] : self.plan.first_piece[row + 1]]
+            for row in self._rows_at(start, count).tolist()
+        ]
+        wanted = set(np.concatenate(pieces).tolist()) if pieces else set()
+        return [id for number, id in enumerate(self._ids()) if number in wanted]
 
     def numbers(self, start: int, count: int) -> NDArray[np.int64]:
         """Which rows of the plan are at global positions [start, start + count)."""

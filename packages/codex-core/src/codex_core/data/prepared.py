@@ -7,6 +7,7 @@ found beside it in the same store, so a store can be moved or copied as a whole.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -72,7 +73,8 @@ class Prepared:
             )
         plan, supervised = tokens.open_rows(self.path, split, seq_len=self.manifest["seq_len"])
         columns = self._tokens(split)
-        return ShuffledRows(plan=plan, tokens=columns, supervised=supervised, seed=seed)
+        ids = partial(self.document_ids, split)
+        return ShuffledRows(plan=plan, tokens=columns, supervised=supervised, seed=seed, ids=ids)
 
     def texts(self, split: str) -> Iterator[PreparedText]:
         """The documents of `split`, in stored order."""
