@@ -103,6 +103,7 @@ class FaultyTokenizer(BytesTokenizer):
     """The tokenizer `bytes`, with a fault in its rendering if one is asked for."""
 
     fault: str | None = None
+    learns = True
 
     @classmethod
     def train(cls, texts: Iterable[str], options: FaultyOptions, *, seed: int = 0) -> FaultyTokenizer:

@@ -8,6 +8,7 @@ from codex_core.cli.data_inspect import inspect
 from codex_core.cli.data_overlap import overlap
 from codex_core.cli.data_prepare import prepare
 from codex_core.cli.data_preview import preview
+from codex_core.cli.data_seal import seal
 from codex_core.cli.data_validate import validate
 
 
@@ -27,6 +28,7 @@ for command in (
     validate,
     preview,
     prepare,
+    seal,
     inspect,
     overlap,
 ):

@@ -13,17 +13,21 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import attrs
+
 from codex_core import execute, plan
 from codex_core.cli.output import say
 from codex_core.cli.progress import Display
 from codex_core.cli.session import Session
 from codex_core.contracts import Emit, PreparedData
 from codex_core.data import prepare as data_room
+from codex_core.data.prepared import Prepared
 from codex_core.data.store import folder_of
 from codex_core.errors import InputError
 from codex_core.evaluation.runner import evaluate_split
 from codex_core.execute import RunResult, Surroundings
 from codex_core.lock import Lock, Plan
+from codex_core.places import Places
 from codex_core.running import project_journal
 from codex_core.running.environment import collect
 from codex_core.running.signals import listening
@@ -118,9 +122,34 @@ def resume(
         )
 
 
-def prepare(session: Session, asked: Plan, on_event: Emit) -> PreparedData:
-    """Prepare the plan's data, or find it prepared."""
-    return data_room.prepare(asked, registry=session.registry, places=session.places, on_event=on_event)
+def prepare(
+    session: Session,
+    asked: Plan,
+    on_event: Emit,
+    *,
+    workers: int | None = None,
+    store: Path | None = None,
+) -> Prepared:
+    """Prepare the plan's data, or find it prepared; with as many processes as processors if nothing is said."""
+    return data_room.prepare(
+        asked,
+        registry=session.registry,
+        places=places(session, store),
+        on_event=on_event,
+        workers=processes(workers),
+    )
+
+
+def processes(asked: int | None) -> int:
+    """How many processes share the work: as asked, else the processors that this process may use."""
+    if asked is not None:
+        return asked
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def places(session: Session, store: Path | None) -> Places:
+    """The session's places, with another store if one was named."""
+    return session.places if store is None else attrs.evolve(session.places, store=store.absolute())
 
 
 def open_data(session: Session, lock: Lock) -> PreparedData:

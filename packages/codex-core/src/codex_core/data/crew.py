@@ -41,17 +41,30 @@ class Task(Protocol):
 
 
 def run(
-    task: Task, numbers: Sequence[int], *, workers: int, on_done: Callable[[Any], None], on_event: Emit
+    task: Task,
+    numbers: Sequence[int],
+    *,
+    workers: int,
+    on_done: Callable[[Any], None],
+    on_event: Emit,
+    meanwhile: Callable[[], None] | None = None,
 ) -> None:
-    """Do `task` for all numbers; `on_done` is called in this thread with each result, in no fixed order."""
+    """Do `task` for all numbers; `on_done` is called in this thread with each result, in no fixed order.
+
+    `meanwhile` is done by this process before it joins in, beside the helpers if there are any.
+    """
     num_helpers = min(workers, len(numbers) // _TASKS_PER_WORKER) - 1
     pickled = _pickled(task, on_event) if num_helpers > 0 else None
     if pickled is None:
+        if meanwhile is not None:
+            meanwhile()
         for each in numbers:
             on_done(task(each))
         return
     desk = _Desk(numbers)
     with _helpers(desk, pickled, num_helpers) as threads:
+        if meanwhile is not None:
+            meanwhile()
         while (number := desk.take()) is not None:
             try:
                 desk.results.put(task(number))

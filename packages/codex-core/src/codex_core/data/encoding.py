@@ -6,7 +6,7 @@ will use.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -110,7 +110,7 @@ class Encoding:
 
     def encode(self, *, workers: int, on_event: Emit) -> None:
         """Encode all stretches, those that were encoded before excepted."""
-        encode_all(self._task, len(self._stretches), workers=workers, on_event=on_event)
+        encode_all(self._task, range(len(self._stretches)), workers=workers, on_event=on_event)
 
     def batches(self) -> dict[str, Iterator[Batch]]:
         """The encoded documents of each split, verified."""
@@ -123,9 +123,14 @@ class Encoding:
 
 
 def encode_all(
-    task: Encode, count: int, *, workers: int, on_event: Emit, only: Sequence[int] | None = None
+    task: Encode,
+    numbers: Sequence[int],
+    *,
+    workers: int,
+    on_event: Emit,
+    meanwhile: Callable[[], None] | None = None,
 ) -> None:
-    """Encode the parts 0 to `count` (or `only` some of them), telling of progress."""
+    """Encode these parts, telling of progress."""
     done = 0
 
     def on_done(documents: int) -> None:
@@ -133,9 +138,7 @@ def encode_all(
         done += documents
         on_event(ProgressMade(phase="tokenize", done=done))
 
-    crew.run(
-        task, range(count) if only is None else only, workers=workers, on_done=on_done, on_event=on_event
-    )
+    crew.run(task, numbers, workers=workers, on_done=on_done, on_event=on_event, meanwhile=meanwhile)
 
 
 def tokenizer_of(held: StoredTokenizer) -> _Tokenizer:
@@ -163,9 +166,16 @@ class PartEncoding:
         )
         self._task = Encode(self.job, [_stretches_of(part) for part in parts], tokenizer)
 
-    def encode(self, numbers: Sequence[int], *, workers: int, on_event: Emit) -> None:
-        """Encode these lots, those that were encoded before excepted."""
-        encode_all(self._task, 0, workers=workers, on_event=on_event, only=numbers)
+    def encode(
+        self,
+        numbers: Sequence[int],
+        *,
+        workers: int,
+        on_event: Emit,
+        meanwhile: Callable[[], None] | None = None,
+    ) -> None:
+        """Encode these lots, those that were encoded before excepted; `meanwhile` is done beside it."""
+        encode_all(self._task, numbers, workers=workers, on_event=on_event, meanwhile=meanwhile)
 
     def batches(self, selection: Selection, *, dtype: str) -> dict[str, Iterator[Batch]]:
         """The encoded documents of each split that were selected, verified."""

@@ -17,7 +17,7 @@ from typing import Any
 
 import attrs
 
-from codex_core.canonical import canonical_json, digest_of
+from codex_core.canonical import digest_of
 from codex_core.contracts import Emit, SafetyPolicy
 from codex_core.data.parts import skipped_of
 from codex_core.data.sources import Source, checked_records
@@ -253,6 +253,11 @@ def _unsupervised(record: Record) -> InputError:
 
 
 def _key(record: Record) -> bytes:
-    """16 bytes that stand for the turns of a record."""
-    turns = [[turn.role, turn.text, turn.learn] for turn in record.turns]
-    return hashlib.sha256(canonical_json(turns)).digest()[:16]
+    """16 bytes that stand for the turns of a record: roles, texts with their lengths, and what is learned."""
+    digest = hashlib.sha256()
+    for turn in record.turns:
+        role, text = turn.role.encode(), turn.text.encode()
+        digest.update(b"%d %d %d " % (len(role), len(text), turn.learn))
+        digest.update(role)
+        digest.update(text)
+    return digest.digest()[:16]

@@ -11,7 +11,7 @@ empty and then warn.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,7 @@ from codex_core.data.shards import SHARD_BYTES
 from codex_core.data.sources import Source
 from codex_core.data.splits import SPLITS, splitter
 from codex_core.data.store import MANIFEST, Stored, folder_of, obtain
+from codex_core.data.token_parts import Batch
 from codex_core.errors import CodexError, UsageError
 from codex_core.events import Event, ProgressMade, Warned
 from codex_core.files import OS_FILES, Files
@@ -83,11 +84,37 @@ def prepare(
     tokenizer = find(plan.choices["tokenizer"], plan, registry=registry)
     _refuse_unknown(plan.config["data"])
     wanted = texts_plan(plan, registry=registry)
-    stored_texts, _ = _texts(wanted, work)
-    held = _tokenizer(tokenizer, plan, stored_texts, work)
-    tokens_plan = _tokens_plan(plan, stored_texts, held)
-    stored, was_there = _tokens(tokens_plan, work)
-    return _assembled(stored, stored_texts, held, was_there=was_there, on_event=on_event)
+    reading = None
+    if not (folder_of(work.store, "texts", wanted.fingerprint()) / MANIFEST).exists():
+        reading = reading_of(wanted, store=work.store, files=work.part_files)
+    return _finished(tokenizer, plan, wanted, work, reading)
+
+
+def _finished(
+    tokenizer: Found, plan: Plan, wanted: TextsPlan, work: Work, reading: Reading | None
+) -> Prepared:
+    """All three stages; a tokenizer that is known before the texts are encodes lots while these are put together."""
+    given: list[tokenizer_store.StoredTokenizer] = []
+
+    def encode(lots: Reading, meanwhile: Callable[[], None]) -> None:
+        if (held := _given_tokenizer(tokenizer, plan, wanted, work)) is None:
+            meanwhile()
+        else:
+            given.append(held)
+            _encode_lots(lots, range(len(lots.lots)), held, work, meanwhile=meanwhile)
+
+    try:
+        stored_texts = _texts(wanted, work, reading, encode)
+        held = given[0] if given else _tokenizer(tokenizer, plan, stored_texts, work)
+        stored, was_there = _tokens(_tokens_plan(plan, stored_texts, held), work, reading)
+    except CodexError:
+        if reading is not None and not is_shared(reading.path):
+            sweep(reading.path, files=work.files)
+        raise
+    if reading is not None and not is_shared(reading.path):
+        sweep(reading.path, files=work.files)
+    _warn_of_empty_splits(stored.manifest, work.on_event)
+    return assemble(stored, texts=stored_texts, tokenizer_path=held.path, was_there=was_there)
 
 
 @attrs.frozen(kw_only=True)
@@ -168,24 +195,9 @@ def seal(
     reading = reading_of(wanted, store=work.store, files=files)
     if not (folder_of(work.store, "texts", wanted.fingerprint()) / MANIFEST).exists():
         reading.parts()  # every lot is there and whole, or this raises
-    stored_texts, _ = _texts(wanted, work)
-    held = _tokenizer(tokenizer, plan, stored_texts, work)
-    tokens_plan = _tokens_plan(plan, stored_texts, held)
-    stored, was_there = _tokens(tokens_plan, work, reading=reading)
+    prepared = _finished(tokenizer, plan, wanted, work, reading)
     sweep(reading.path, files=files)
-    return _assembled(stored, stored_texts, held, was_there=was_there, on_event=on_event)
-
-
-def _assembled(
-    stored: Stored,
-    stored_texts: Stored,
-    held: tokenizer_store.StoredTokenizer,
-    *,
-    was_there: bool,
-    on_event: Emit,
-) -> Prepared:
-    _warn_of_empty_splits(stored.manifest, on_event)
-    return assemble(stored, texts=stored_texts, tokenizer_path=held.path, was_there=was_there)
+    return prepared
 
 
 def _tokens_plan(plan: Plan, stored: Stored, held: tokenizer_store.StoredTokenizer) -> tokens.TokensPlan:
@@ -236,45 +248,50 @@ def _policy(plan: Plan, registry: Components) -> Policy | None:
     return Policy(id=found.id, policy=policy, fingerprint=policy.fingerprint(), recipe=recipe)
 
 
-def _stage(path: Path, job: Path, work: Work, make: Callable[[], tuple[Stored, bool]]) -> tuple[Stored, bool]:
-    """A stage at `path` by `make`, whose job is swept unless several machines share it.
-
-    When it fails because another process finished the same stage and swept the job, that stage is used.
-    """
+def _unless_there(path: Path, make: Callable[[], tuple[Stored, bool]]) -> tuple[Stored, bool]:
+    """What `make` gives; when it fails because another process finished `path` and swept the job: that."""
     try:
-        stored, was_there = make()
+        return make()
     except (CodexError, OSError):
         if not (path / MANIFEST).exists():
-            if not is_shared(job):
-                sweep(job, files=work.files)
             raise
-        stored, was_there = make()
-    if not is_shared(job):
-        sweep(job, files=work.files)
-    return stored, was_there
+    return make()
 
 
-def _texts(plan: TextsPlan, work: Work) -> tuple[Stored, bool]:
+def _texts(
+    plan: TextsPlan,
+    work: Work,
+    reading: Reading | None,
+    encode: Callable[[Reading, Callable[[], None]], None],
+) -> Stored:
+    """The first stage; `encode` does what it can do with the lots, and the putting together of them beside it."""
     fingerprint = plan.fingerprint()
     path = folder_of(work.store, "texts", fingerprint)
-    reading: Reading | None = None
-    if not (path / MANIFEST).exists():
-        reading = reading_of(plan, store=work.store, files=work.part_files)
+    made: list[tuple[Stored, bool]] = []
 
     def fill(folder: Path) -> dict[str, Any]:
         assert reading is not None, "a stage that is there is not made"
-        reading.read(range(len(reading.lots)), workers=work.workers, on_event=work.on_event)
         selection = reading.select(files=work.part_files)
         return reading.write(folder, selection, on_event=work.on_event, files=work.files)
 
-    def make() -> tuple[Stored, bool]:
-        return obtain(path, fill, fingerprint=fingerprint, format=texts.FORMAT, files=work.files)
+    def put_together() -> None:
+        made.append(obtain(path, fill, fingerprint=fingerprint, format=texts.FORMAT, files=work.files))
 
-    stored, was_there = make() if reading is None else _stage(path, reading.path, work, make)
+    def make() -> tuple[Stored, bool]:
+        made.clear()
+        if reading is None or (path / MANIFEST).exists():
+            put_together()
+        else:
+            reading.read(range(len(reading.lots)), workers=work.workers, on_event=work.on_event)
+            reading.select(files=work.part_files).account().refuse_empty(plan)
+            encode(reading, put_together)
+        return made[0]
+
+    stored, was_there = _unless_there(path, make)
     if was_there:
         num_read = stored.manifest["rows"]["read"]
         work.on_event(ProgressMade(phase="read", done=num_read, total=num_read, detail="found in the store"))
-    return stored, was_there
+    return stored
 
 
 def _tokenizer(found: Found, plan: Plan, stored: Stored, work: Work) -> tokenizer_store.StoredTokenizer:
@@ -312,24 +329,30 @@ def _learned(
     )
 
 
-def _encode_lots(reading: Reading, numbers: range, held: tokenizer_store.StoredTokenizer, work: Work) -> None:
+def _encode_lots(
+    reading: Reading,
+    numbers: range,
+    held: tokenizer_store.StoredTokenizer,
+    work: Work,
+    *,
+    meanwhile: Callable[[], None] | None = None,
+) -> None:
     parts = [reading.part(number) if number in numbers else None for number in range(len(reading.lots))]
     encoding = PartEncoding(reading.job, parts, tokenizer_of(held), name=held.stored.path.name)
-    encoding.encode(numbers, workers=work.workers, on_event=work.on_event)
+    encoding.encode(numbers, workers=work.workers, on_event=work.on_event, meanwhile=meanwhile)
 
 
-def _tokens(plan: tokens.TokensPlan, work: Work, *, reading: Reading | None = None) -> tuple[Stored, bool]:
-    """The third stage, out of the encoded lots of a shared `reading` where they are all there."""
+def _tokens(plan: tokens.TokensPlan, work: Work, reading: Reading | None) -> tuple[Stored, bool]:
+    """The third stage, out of the encoded lots of `reading` where they are all there, else out of the texts."""
     fingerprint = plan.fingerprint()
     path = folder_of(work.store, "tokens", fingerprint)
-    encoding: Encoding | None = None
-    if not (path / MANIFEST).exists():
-        encoding = Encoding(plan, store=work.store, files=work.part_files)
+    own_job: list[Path] = []
 
     def fill(folder: Path) -> dict[str, Any]:
         batches = None if reading is None else _sealed(reading, plan, work)
         if batches is None:
-            assert encoding is not None, "a stage that is there is not made"
+            encoding = Encoding(plan, store=work.store, files=work.part_files)
+            own_job.append(encoding.job.path)
             encoding.encode(workers=work.workers, on_event=work.on_event)
             batches = encoding.batches()
         return tokens.write_tokens(folder, plan, batches, on_event=work.on_event, files=work.files)
@@ -337,23 +360,30 @@ def _tokens(plan: tokens.TokensPlan, work: Work, *, reading: Reading | None = No
     def make() -> tuple[Stored, bool]:
         return obtain(path, fill, fingerprint=fingerprint, format=tokens.FORMAT, files=work.files)
 
-    stored, was_there = make() if encoding is None else _stage(path, encoding.job.path, work, make)
+    try:
+        stored, was_there = _unless_there(path, make)
+    except CodexError:
+        for job in own_job:
+            sweep(job, files=work.files)
+        raise
+    for job in own_job:
+        sweep(job, files=work.files)
     if was_there:
         total = stored.manifest["corpus"]["documents"]
         work.on_event(ProgressMade(phase="pack", done=total, total=total, detail="found in the store"))
     return stored, was_there
 
 
-def _sealed(reading: Reading, plan: tokens.TokensPlan, work: Work) -> Any:
-    """The encoded documents of all machines; None when some lot was not encoded."""
+def _sealed(reading: Reading, plan: tokens.TokensPlan, work: Work) -> dict[str, Iterator[Batch]] | None:
+    """The encoded documents of all lots; None when some lot was not encoded, or not read."""
     if reading.missing():
         return None
-    encoding = PartEncoding(
-        reading.job, reading.parts(), tokenizer_of(plan.tokenizer), name=plan.tokenizer.stored.path.name
-    )
+    selection = reading.select(files=work.part_files)
+    tokenizer = tokenizer_of(plan.tokenizer)
+    encoding = PartEncoding(reading.job, selection.parts, tokenizer, name=plan.tokenizer.stored.path.name)
     if not all(encoding.job.has(number) for number in range(len(reading.lots))):
         return None
-    return encoding.batches(reading.select(files=work.part_files), dtype=plan.dtype)
+    return encoding.batches(selection, dtype=plan.dtype)
 
 
 def _refuse_unknown(data: Mapping[str, Any]) -> None:

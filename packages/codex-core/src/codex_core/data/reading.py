@@ -72,13 +72,14 @@ def _rebuilt(
     return ReadLot(plan=plan, lots=lots, job=job)
 
 
-@attrs.frozen(kw_only=True)
 class Reading:
     """The lots of a plan and the job that collects them."""
 
-    plan: TextsPlan
-    lots: tuple[Lot, ...]
-    job: Job
+    def __init__(self, *, plan: TextsPlan, lots: tuple[Lot, ...], job: Job) -> None:
+        self.plan = plan
+        self.lots = lots
+        self.job = job
+        self._selection: Selection | None = None
 
     @property
     def path(self) -> Path:
@@ -117,10 +118,13 @@ class Reading:
         return [TextPart(one.path, one.manifest) for one in stored]
 
     def select(self, *, files: Files) -> Selection:
-        """What becomes of all rows."""
+        """What becomes of all rows; found out once."""
+        if self._selection is not None:
+            return self._selection
         scratch = self.path / "scratch"
         scratch.mkdir(parents=True, exist_ok=True)
-        return select(self.parts(), self.plan, scratch=scratch, files=files)
+        self._selection = select(self.parts(), self.plan, scratch=scratch, files=files)
+        return self._selection
 
     def write(self, folder: Path, selection: Selection, *, on_event: Emit, files: Files) -> dict[str, Any]:
         """Put the lots together."""
