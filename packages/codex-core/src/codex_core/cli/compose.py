@@ -52,6 +52,12 @@ _TUNING: dict[str, Any] = {
     "sources": {"form": "prompt_completion"},
 }
 
+#: What adapters are, beside that: they stand beside weights that exist, and learn faster than those would.
+_ADAPTING: dict[str, Any] = {
+    "trainer": {**_TUNING["trainer"], "lr": "1e-3"},
+    "model": {"weights": "...", "lora": "{r: 8, alpha: 16}"},
+}
+
 #: The dataset of these goals: rows that say what is asked and what is to be learned.
 _TUNING_DATASET = ("jsonl", "rows with the fields prompt and completion, of which completions are learned")
 
@@ -84,7 +90,7 @@ def compose(registry: Registry, *, goal: str) -> str:
     metrics = _listed({name: fields[name] for name in parts if name.startswith("metrics.")})
     settings = _TRAINING.get(str(model.row.runtime), {"trainer": {}, "every": "1 epoch"})
     if GOALS[goal]:
-        settings = _TUNING
+        settings = _TUNING | (_ADAPTING if goal == "lora" else {})
     lines = _heading(registry, goal, [parts[name].row for name in metrics])
     lines += ["schema: codex-run/1", "", "run:", f"  name: {goal}", "", "data:"]
     given = settings.get("sources", {})
