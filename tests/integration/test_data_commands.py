@@ -192,6 +192,29 @@ def test_preview_with_a_tokenizer_that_must_learn_is_refused(folder, capsys):
     assert "DAT-027" in capsys.readouterr().err
 
 
+def test_preview_renders_with_a_template_of_the_tokenizer(folder, capsys):
+    """A saved tokenizer is taken with the template that is asked for; its markers are not learned, its end is."""
+    pytest.importorskip("codex_tokenizers")
+    from codex_tokenizers.bpe import BPE
+    from codex_tokenizers.options import BPEOptions
+
+    (folder / "saved").mkdir()
+    options = BPEOptions(vocab_size=280, special_tokens=("<|im_start|>", "<|im_end|>"))
+    BPE.train(["much so so much"] * 9, options, seed=0).save(folder / "saved")
+    words = ["data", "preview", "chats.jsonl", "--format", "messages", "--rows", "1", "--tokenizer", "saved"]
+
+    _, plain = answer(capsys, *words)
+    code, found = answer(capsys, *words, "--template", "chatml")
+    assert code == 0
+    (row,) = found["rows"]
+    assert row["rendered"].startswith("<|im_start|>system\nBe brief.<|im_end|>")
+    assert plain["rows"][0]["rendered"].startswith("system:\n")
+    learned = "".join(row["rendered"][a:b] for a, b in row["loss_spans"])
+    assert learned.startswith(CHAT["messages"][2]["content"])
+    assert "system" not in learned and "<|im_start|>" not in learned
+    assert main([*words, "--template", "none-such"]) in (2, 4)
+
+
 def test_preview_with_a_template_that_does_not_exist_is_refused(folder, capsys):
     """No tokenizer falls back to another layout in silence."""
     words = ["data", "preview", "chats.jsonl", "--format", "messages", "--template", "none-such"]

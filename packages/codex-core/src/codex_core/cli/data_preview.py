@@ -53,7 +53,7 @@ def preview(
       codex data preview chats.jsonl --format messages --rows 1 --json
     """
     dataset = open_rows(session, file, **how)
-    opened = open_tokenizer(tokenizer, registry=session.registry)
+    opened = open_tokenizer(tokenizer, template=template, registry=session.registry)
     shown = list(rendered(dataset, opened, template=template, most=rows))
     share = _share(shown)
     if as_json:

@@ -63,21 +63,31 @@ def preview(dataset: Dataset, tokenizer: Tokenizer, *, template: str | None, mos
     for number, record in enumerate(dataset.records()):
         if number == most:
             return
-        yield Preview(id=record.id, encoded=tokenizer.render(checked(record), template))
+        asked = template_to_ask(tokenizer, template)
+        yield Preview(id=record.id, encoded=tokenizer.render(checked(record), asked))
 
 
-def open_tokenizer(name: str, *, registry: Any) -> Tokenizer:
-    """The tokenizer that was saved to the folder `name`, or the component of that name if it has nothing to learn."""
-    folder = Path(name)
-    if folder.is_dir():
-        return _saved(folder, registry)
+def open_tokenizer(name: str, *, template: str | None = None, registry: Any) -> Tokenizer:
+    """The tokenizer that was saved at `name`, or the component of that name if it has nothing to learn.
+
+    A tokenizer that can be taken with another template (`take(options)`) is taken with `template`; any other is
+    asked for it when it renders, and refuses it.
+    """
+    path = Path(name)
+    if path.exists():
+        return _saved(path, template, registry)
     row = registry.find("tokenizers", name, usable=True)
     return _untrained(name, row, registry)
 
 
+def template_to_ask(tokenizer: Tokenizer, template: str | None) -> str | None:
+    """The template that `render` is to be asked for: none where the tokenizer was taken with it."""
+    return None if hasattr(tokenizer, "take") else template
+
+
 def _untrained(name: str, row: Any, registry: Components) -> Tokenizer:
     cls = registry.options_class(row)
-    options: Any = {} if cls is None else options_from(cls, {}, where=f"tokenizer {name}")
+    options: Any = None if cls is None else options_from(cls, {}, where=f"tokenizer {name}")
     try:
         tokenizer: Tokenizer = registry.load(row).train([], options, seed=0)
     except InputError as error:
@@ -90,26 +100,46 @@ def _untrained(name: str, row: Any, registry: Components) -> Tokenizer:
     return tokenizer
 
 
-def _saved(folder: Path, registry: Any) -> Tokenizer:
-    """What the first tokenizer that knows the folder loads; the `artefact` of a prepared set is looked into."""
-    inner = folder / "artefact"
+def _saved(path: Path, template: str | None, registry: Any) -> Tokenizer:
+    """What the first tokenizer that knows the folder or file makes of it; a prepared `artefact` is looked into."""
+    inner = path / "artefact"
+    place = inner if inner.is_dir() else path
     tried = []
     for row in registry.of_kind("tokenizers"):
         if not row.usable:
             continue
+        target = registry.load(row)
         try:
-            tokenizer: Tokenizer = registry.load(row).load(inner if inner.is_dir() else folder)
+            tokenizer: Tokenizer = _opened(target, place, row, registry)
         except CodexError as error:
             tried.append(f"{row.name}: {error.what}")
-        else:
-            return tokenizer
+            continue
+        if template is not None and hasattr(target, "take"):
+            tokenizer = target.take(_options(row, registry, path=str(place), template=template))
+        return tokenizer
     raise ArtefactError(
         code="DAT-028",
-        what="no installed tokenizer can load this folder",
-        where=str(folder),
+        what="no installed tokenizer can load this",
+        where=str(path),
         why="; ".join(tried) or "no tokenizer is installed",
         fix="name the folder that `save` wrote, or install the package of its tokenizer",
     )
+
+
+def _opened(target: Any, place: Path, row: Any, registry: Components) -> Any:
+    """What `save` wrote, or what the class takes that others wrote."""
+    try:
+        return target.load(place)
+    except ArtefactError:
+        if not hasattr(target, "take"):
+            raise
+        return target.take(_options(row, registry, path=str(place)))
+
+
+def _options(row: Any, registry: Components, **values: Any) -> Any:
+    cls = registry.options_class(row)
+    assert cls is not None, "a class with `take` has options"
+    return options_from(cls, values, where=f"tokenizer {row.name}")
 
 
 def _printable(text: str) -> str:
