@@ -212,6 +212,7 @@ CATALOGUE: dict[str, CatalogueEntry] = {
     "EVL-010": CatalogueEntry(
         ExitCode.INPUT, "The prepared data was made with another tokenizer than the checkpoint's."
     ),
+    "EVL-011": CatalogueEntry(ExitCode.INPUT, "A model that no run trained names no data to be scored on."),
     "GEN-001": CatalogueEntry(ExitCode.INPUT, "A prompt is longer than the model's context."),
     "GEN-002": CatalogueEntry(ExitCode.NO, "The safety policy blocked a prompt."),
     "CFG-001": CatalogueEntry(ExitCode.INPUT, "A configuration file cannot be read."),
@@ -540,6 +541,11 @@ CATALOGUE: dict[str, CatalogueEntry] = {
         ExitCode.USAGE, "Muon was asked for with an adapter, which has no whole matrices."
     ),
     "MOD-035": CatalogueEntry(ExitCode.USAGE, "A base was named for a model that is no adapter."),
+    "MOD-036": CatalogueEntry(
+        ExitCode.NO, "A merged or exported adapter computes something else than it should."
+    ),
+    "MOD-037": CatalogueEntry(ExitCode.USAGE, "A model was to be merged that is no adapter."),
+    "MOD-038": CatalogueEntry(ExitCode.USAGE, "peft cannot put an adapter at the targets that were named."),
     "MOD-011": CatalogueEntry(
         ExitCode.NO, "An exported model does not compute what it was exported from; nothing was left behind."
     ),
@@ -551,6 +557,7 @@ CATALOGUE: dict[str, CatalogueEntry] = {
     "MOD-017": CatalogueEntry(
         ExitCode.INPUT, "The tokenizer of a model cannot be written as files that transformers loads."
     ),
+    "MOD-018": CatalogueEntry(ExitCode.INPUT, "A model has no tokenizer, and one is needed."),
     "TRN-001": CatalogueEntry(ExitCode.NO, "A training step has no supervised token."),
     "TRN-002": CatalogueEntry(
         ExitCode.NO, "A loss or gradient is not finite; the update was not applied and training stopped."

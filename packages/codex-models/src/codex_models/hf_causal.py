@@ -57,9 +57,9 @@ class HfCausal(nn.Module):
         longer context than the model has, `CapabilityMissing` for an architecture that cannot be trained on packed
         rows.
         """
-        folder = _directory(Path(options.weights))
+        folder = directory_of(Path(options.weights))
         dtype = None if options.dtype == "auto" else inference_dtype(options.dtype)
-        model = cls._opened(folder, dtype=dtype)
+        model = cls.from_directory(folder, dtype=dtype)
         if model.vocab_size < vocab_size:
             raise ConfigError(
                 code="MOD-015",
@@ -87,12 +87,13 @@ class HfCausal(nn.Module):
                 why="there is no such file",
                 fix=f"codex model check {path}",
             )
-        model = cls._opened(path, dtype=None if dtype is None else inference_dtype(dtype))
+        model = cls.from_directory(path, dtype=None if dtype is None else inference_dtype(dtype))
         model.requires_grad_(False)
         return model.to(place).language_model()
 
     @classmethod
-    def _opened(cls, folder: Path, *, dtype: torch.dtype | None) -> HfCausal:
+    def from_directory(cls, folder: Path, *, dtype: torch.dtype | None) -> HfCausal:
+        """The model of a directory; `dtype` None keeps the type that its files have."""
         inner = load(folder, dtype=dtype)
         held = {name: folder / name for name in (hf_directory.CONFIG, _GENERATION)}
         files = {name: path.read_bytes() for name, path in held.items() if path.is_file()}
@@ -232,7 +233,7 @@ class HfCausal(nn.Module):
             return
         if self.context_length is not None and wanted > self.context_length:
             raise ConfigError(
-                code="MOD-014",
+                code="TRN-004",
                 what=f"a context of {wanted} tokens was asked for and the model has {self.context_length}",
                 where="model.context_length",
                 fix=f"model.context_length={self.context_length}, or leave it out",
@@ -240,7 +241,7 @@ class HfCausal(nn.Module):
         self.context_length = wanted
 
 
-def _directory(folder: Path) -> Path:
+def directory_of(folder: Path) -> Path:
     """The directory itself, or the one in a checkpoint's `model/`."""
     inner = folder / "model"
     return inner if not hf_directory.is_directory(folder) and hf_directory.is_directory(inner) else folder

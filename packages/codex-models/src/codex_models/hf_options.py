@@ -5,6 +5,7 @@ from __future__ import annotations
 import attrs
 
 from codex_core.options import option
+from codex_models.lora_options import LoraOptions
 
 
 @attrs.frozen(kw_only=True)
@@ -26,3 +27,11 @@ class HfCausalOptions:
         doc="type of the parameters in training; auto keeps that of the directory",
         choices=("float32", "bfloat16", "auto"),
     )
+    lora: LoraOptions | None = option(
+        None, doc="train a low-rank adapter over the frozen weights, instead of the weights; through peft"
+    )
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """What these options take beyond transformers."""
+        return ("peft",) if self.lora is not None else ()

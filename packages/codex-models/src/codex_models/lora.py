@@ -19,7 +19,6 @@ import torch
 from torch import Tensor, nn
 
 from codex_core.errors import ConfigError
-from codex_core.files import write_atomic
 from codex_core.seeds import seed_for
 from codex_models.cache import LayerCache
 from codex_models.decoder import Decoder
@@ -35,10 +34,12 @@ from codex_models.lora_files import (
     binding_text,
     digest_of_tensors,
     find_base,
+    fingerprint_of,
     peft_config_text,
     read_adapter,
     refuse_adapter,
     require_base,
+    text_writer,
 )
 from codex_models.lora_matrix import AdaptedMatrix, HeldEmbedding
 from codex_models.lora_names import MATRICES, projections, target_names
@@ -123,8 +124,8 @@ class AdaptedDecoder(nn.Module):
         )
         return {
             TENSORS: tensor_writer(lambda: named),
-            PEFT_CONFIG: _text_writer(lambda: config),
-            BINDING: _text_writer(lambda: binding_text(self.binding, named)),
+            PEFT_CONFIG: text_writer(lambda: config),
+            BINDING: text_writer(lambda: binding_text(self.binding, named)),
             DESCRIPTION: description_writer(self.decoder),
         }
 
@@ -293,18 +294,6 @@ def open_merged(folder: Path, *, device: str, dtype: str | None, base: Path | No
     return TorchLanguageModel(model, fingerprint=adapted.fingerprint(), weights=partial(Weights, model))
 
 
-def fingerprint_of(base: str, adapter: str) -> str:
-    """The fingerprint of a model that is a base (by digest) and an adapter (by digest)."""
-    return digest_of_tensors({f"base {base}, adapter {adapter}": torch.zeros(0)})
-
-
 def named_tensors_of(parameters: Mapping[str, nn.Parameter]) -> dict[str, Tensor]:
     """The tensors of parameters by name, detached: views, so that writing to them writes to the parameters."""
     return {name: parameter.detach() for name, parameter in parameters.items()}
-
-
-def _text_writer(text: Any) -> WriteFile:
-    def write(path: Path) -> None:
-        write_atomic(path, text())
-
-    return write

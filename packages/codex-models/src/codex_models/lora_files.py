@@ -11,7 +11,7 @@ refuses naming them; nothing is written but what was handed over, so a checkpoin
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from torch import Tensor
 from codex_core.canonical import readable_json
 from codex_core.errors import ArtefactError, ConfigError, InputError
 from codex_models.lora_options import LoraOptions
+from codex_models.modules import WriteFile
 from codex_models.state import bytes_of, read_tensors
 
 ADAPTER_FORMAT = "codex-adapter/1"
@@ -90,6 +91,32 @@ def peft_config_text(lora: LoraOptions, *, weights: str, targets: tuple[str, ...
             "use_rslora": lora.rslora,
         }
     )
+
+
+def lora_from_config(config: Mapping[str, Any]) -> LoraOptions:
+    """The options that `peft_config_text` wrote down."""
+    return LoraOptions(
+        r=config["r"],
+        alpha=float(config["lora_alpha"]),
+        dropout=float(config["lora_dropout"]),
+        bias=config["bias"],
+        targets=tuple(config["target_modules"]),
+        rslora=config["use_rslora"],
+    )
+
+
+def fingerprint_of(base: str, adapter: str) -> str:
+    """The fingerprint of a model that is a base and an adapter, both by digest."""
+    return f"blake3:{blake3.blake3(f'base {base}, adapter {adapter}'.encode()).hexdigest()}"
+
+
+def text_writer(text: Callable[[], str]) -> WriteFile:
+    """A function that writes at a path what `text()` gives when it is called."""
+
+    def write(path: Path) -> None:
+        path.write_text(text(), encoding="utf-8")
+
+    return write
 
 
 def is_adapter(folder: Path) -> bool:
