@@ -9,7 +9,7 @@ from collections import Counter
 import pytest
 
 from codex_core.testing.crash import Lab, Server
-from tests.support.crash_cases import CASES, case, imports_of, write_corpus
+from tests.support.crash_cases import CASES, SLOW, case, imports_of, write_corpus
 
 SEED = 20261121
 
@@ -60,7 +60,9 @@ def test_hundred_kills_cost_nothing(tmp_path, capsys):
     by_case = {}
     wanted = [phase for phase, count in FULL.items() for _ in range(count)]
     chance.shuffle(wanted)
-    shares = {name: wanted[index :: len(names)] for index, name in enumerate(names)}
+    often = [name for name in names if name not in SLOW]
+    shares = {name: wanted[index :: len(often)] for index, name in enumerate(often)}
+    shares |= {name: ["save", "resume", "evaluation"] for name in names if name in SLOW}
     for name in names:
         by_case[name] = Counter()
         with Server(imports_of(name)) as server:

@@ -23,6 +23,7 @@ evaluation: {{every: 3 steps, max_documents: 20}}
 
 STEPS = 24
 DECODER = "model: {name: decoder, layers: 1, width: 16, heads: 2, dropout: 0.1}"
+ADAPTED = DECODER.replace("}", ", weights: base/checkpoints/step-00000024, lora: {r: 2}}")
 TORCH = "trainer: {{name: torch, duration: 24 steps, batch_rows: 4, warmup: 4 steps{more}}}"
 
 #: What differs from case to case: the model, the trainer, and modules that its process imports anyway.
@@ -33,7 +34,15 @@ CASES = {
     "accumulation": (DECODER, TORCH.format(more=", precision: fp32, micro_batch_rows: 1")),
     "average": (DECODER, TORCH.format(more=", precision: fp32, ema: 0.9")),
     "muon": (DECODER, TORCH.format(more=", precision: fp32, optimizer: muon")),
+    "lora": (ADAPTED, TORCH.format(more=", precision: fp32")),
+    "compile": (DECODER, TORCH.format(more=", precision: fp32, compile: on")),
 }
+
+#: Cases that begin from the weights of another one.
+BASES = {"lora": "full"}
+
+#: Cases whose processes take seconds to begin: they are killed less often.
+SLOW = ("compile",)
 
 _COMMAND = ("codex_core.cli.train",)
 _TORCH = (*_COMMAND, "codex_models.trainer", "codex_models.decoder")
@@ -41,16 +50,22 @@ _TORCH = (*_COMMAND, "codex_models.trainer", "codex_models.decoder")
 
 def case(name: str) -> Case:
     """The case called `name`."""
-    model, trainer = CASES[name]
-    is_torch = "name: torch" in trainer
+    is_torch = "name: torch" in CASES[name][1]
     return Case(
         name=name,
-        config=SHARED.format(model=model, trainer=trainer) + safety_line(),
+        config=config_of(name),
+        bases={"base": config_of(BASES[name])} if name in BASES else {},
         steps=STEPS,
         save_every=4,
         evaluate_every=3,
         is_beside=is_torch,
     )
+
+
+def config_of(name: str) -> str:
+    """The configuration of a case."""
+    model, trainer = CASES[name]
+    return SHARED.format(model=model, trainer=trainer) + safety_line()
 
 
 def imports_of(name: str) -> tuple[str, ...]:

@@ -33,6 +33,7 @@ from codex_core.running import keeping, leaving_out, project_journal, resuming
 from codex_core.running.attempt import Attempt
 from codex_core.running.checkpoint_files import Checkpoint, verify
 from codex_core.running.comparing import Comparison
+from codex_core.running.finding import require_same_tokenizer
 from codex_core.running.locked import built, loader
 from codex_core.running.processors import num_cpus
 from codex_core.running.reference import Part
@@ -155,6 +156,8 @@ def resume(
         noticed = resuming.warnings(folder, claim.stale, changes, history)
         noticed += resuming.require_threads(lock, around.environment, cpus=num_cpus())
         parent = resuming.choose(folder, before, checkpoint, emit=noticed.append)
+        if parent is not None:
+            require_same_tokenizer(parent, prepared.tokenizer_path)
         resuming.require_work(folder, lock, parent)
         lock, changes = leaving_out.leave_out(lock, changes, without, prepared=prepared, parent=parent)
         resumed = resuming.resumed(parent, lock, changes)

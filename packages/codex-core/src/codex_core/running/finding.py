@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from codex_core.canonical import file_digest
 from codex_core.contracts import Emit
 from codex_core.errors import ArtefactError, InputError
 from codex_core.events import CheckpointRejected, Event, Warned
@@ -66,6 +67,28 @@ def find(path: Path, *, emit: Emit = ignore) -> Checkpoint:
     if (path / form.MANIFEST).exists() or form.step_of(path) is not None:
         return verify(path, formats=(form.CHECKPOINT_FORMAT, form.MODEL_FORMAT))
     return newest(path / "checkpoints" if (path / "checkpoints").is_dir() else path, emit=emit)
+
+
+def require_same_tokenizer(checkpoint: Checkpoint, tokenizer_path: Path) -> None:
+    """Raise `ArtefactError` when the tokenizer in a checkpoint is not, byte for byte, the one of the data."""
+    held = {
+        file["path"]: file["digest"]
+        for file in checkpoint.manifest["files"]
+        if file["path"].startswith(f"{form.TOKENIZER}/")
+    }
+    wanted = {}
+    for path in sorted(path for path in tokenizer_path.rglob("*") if path.is_file()):
+        name = f"{form.TOKENIZER}/{path.relative_to(tokenizer_path).as_posix()}"
+        wanted[name] = file_digest(path, form.algorithm_for(name))
+    differing = sorted(name for name in held.keys() | wanted.keys() if held.get(name) != wanted.get(name))
+    if differing:
+        raise ArtefactError(
+            code="CKP-007",
+            what=f"the checkpoint {checkpoint.path.name} does not belong to this run: another tokenizer",
+            where=str(checkpoint.path / differing[0]),
+            why="rows of the run's data would mean other text to the model",
+            fix="resume from another checkpoint of this run: codex checkpoint list RUN",
+        )
 
 
 def _look_at_pointer(root: Path, found: Mapping[int, Path], emit: Emit) -> None:

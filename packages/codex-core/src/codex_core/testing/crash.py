@@ -38,7 +38,8 @@ class Case:
     """A training to be broken: a configuration of `steps` steps that saves and evaluates at intervals.
 
     `is_beside` says that it saves beside the training. `operations` bounds the file operations of a phase among
-    which kills are spread, `start_s` the time in which a resume is on its way to its first step.
+    which kills are spread, `start_s` the time in which a resume is on its way to its first step. `bases` are
+    configurations that are trained first, by run directory: what the case begins from.
     """
 
     name: str
@@ -47,8 +48,9 @@ class Case:
     save_every: int
     evaluate_every: int
     is_beside: bool = False
-    operations: Mapping[str, int] = attrs.field(factory=lambda: {"save": 60, "prune": 8, "resume": 14})
-    start_s: float = 0.2
+    operations: Mapping[str, int] = attrs.field(factory=lambda: {"save": 60, "prune": 8, "resume": 10})
+    start_s: float = 0.1
+    bases: Mapping[str, str] = attrs.field(factory=dict)
 
 
 @attrs.define
@@ -111,10 +113,12 @@ class Lab:
     def unbroken(self) -> dict[str, bytes]:
         """Train to the end; what a run must end with."""
         (self.folder / ".codex").mkdir(parents=True, exist_ok=True)
-        (self.folder / "run.yaml").write_text(self.case.config, encoding="utf-8")
-        run = self.folder / "unbroken"
-        code = self._codex("train", "run.yaml", "--run-dir", run.name, run=run)
-        claim(code == 0, f"{self.case.name}: the unbroken run ended with {code}: {self._said(run)}")
+        for name, config in (*self.case.bases.items(), ("unbroken", self.case.config)):
+            file = "run.yaml" if name == "unbroken" else f"{name}.yaml"
+            (self.folder / file).write_text(config, encoding="utf-8")
+            run = self.folder / name
+            code = self._codex("train", file, "--run-dir", name, run=run)
+            claim(code == 0, f"{self.case.name}: the unbroken run ended with {code}: {self._said(run)}")
         self.evaluation_s = _length_of_evaluations(run)
         return final_state(run)
 
@@ -127,7 +131,7 @@ class Lab:
         told = f"{self.case.name}, {name}, seed {seed}"
         code = KILLED
         for phase in phases:
-            point = self.point(phase, chance)
+            point, before = self.point(phase, chance), journal.read(run / "journal").attempt
             code = self._attempt(run, point)
             outcome.attempts += 1
             claim(code in (0, KILLED), f"{told}: {point} ended with {code}: {self._said(run)}")
@@ -136,7 +140,7 @@ class Lab:
                 code = 0
                 break
             survey(run, self.case, f"{told}, after {point}")
-            outcome.hit[self._phase_hit(run, phase)] += 1
+            outcome.hit[self._phase_hit(run, phase, before)] += 1
         if code != 0:
             code = self._attempt(run, None)
             claim(code == 0, f"{told}: the last attempt ended with {code}: {self._said(run)}")
@@ -177,12 +181,11 @@ class Lab:
     def _said(self, run: Path) -> str:
         return self._says(run).read_text(errors="replace")[-2000:]
 
-    def _phase_hit(self, run: Path, aimed: str) -> str:
-        """What a kill really hit: a timer may have gone off a little late."""
+    def _phase_hit(self, run: Path, aimed: str, before: int) -> str:
+        """What a kill really hit, after attempt `before`: a timer may have gone off a little late."""
         if aimed in ("save", "prune"):
             return aimed
-        history = journal.read(run / "journal")
-        last = [record for record in history.records if record.attempt == history.attempt]
+        last = [record for record in journal.read(run / "journal").records if record.attempt > before]
         steps = [record for record in last if record.kind == "step"]
         if not steps:
             return "resume"
