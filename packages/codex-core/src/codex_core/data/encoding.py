@@ -33,8 +33,8 @@ from codex_core.data.tokens import TokensPlan
 from codex_core.events import ProgressMade
 from codex_core.files import Files
 
-_MOST_STRETCH_BYTES = 16 << 20
-_LEAST_STRETCH_BYTES = 1 << 20
+MOST_STRETCH_BYTES = 16 << 20
+LEAST_STRETCH_BYTES = 1 << 20
 _STRETCHES = 32
 
 
@@ -97,7 +97,7 @@ class Encoding:
         self._plan = plan
         texts = _Texts(plan.texts.path, _needed(plan.texts.manifest), is_part=False)
         total = sum(plan.texts.manifest["splits"][split]["bytes"] for split in SPLITS)
-        most = min(_MOST_STRETCH_BYTES, max(_LEAST_STRETCH_BYTES, total // _STRETCHES))
+        most = min(MOST_STRETCH_BYTES, max(LEAST_STRETCH_BYTES, total // _STRETCHES))
         self._stretches = [
             stretch for split in SPLITS for stretch in stretches(texts.shard(split), split, most_bytes=most)
         ]

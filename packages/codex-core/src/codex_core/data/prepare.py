@@ -25,7 +25,7 @@ from codex_core.data.intake import Policy, TextsPlan
 from codex_core.data.jobs import UNSYNCED_FILES, is_shared, share, sweep
 from codex_core.data.packing import packing_of
 from codex_core.data.prepared import Prepared, assemble, open_prepared
-from codex_core.data.reading import Reading, reading_of
+from codex_core.data.reading import Reading, reading_of, reading_path
 from codex_core.data.shards import SHARD_BYTES
 from codex_core.data.sources import Source
 from codex_core.data.splits import SPLITS, splitter
@@ -85,7 +85,8 @@ def prepare(
     _refuse_unknown(plan.config["data"])
     wanted = texts_plan(plan, registry=registry)
     reading = None
-    if not (folder_of(work.store, "texts", wanted.fingerprint()) / MANIFEST).exists():
+    is_there = (folder_of(work.store, "texts", wanted.fingerprint()) / MANIFEST).exists()
+    if not is_there or reading_path(wanted, store=work.store).exists():  # the latter was killed, or is shared
         reading = reading_of(wanted, store=work.store, files=work.part_files)
     return _finished(tokenizer, plan, wanted, work, reading)
 
@@ -343,14 +344,15 @@ def _encode_lots(
 
 
 def _tokens(plan: tokens.TokensPlan, work: Work, reading: Reading | None) -> tuple[Stored, bool]:
-    """The third stage, out of the encoded lots of `reading` where they are all there, else out of the texts."""
+    """The third stage: the lots of `reading` encoded where they are all there, else the texts."""
     fingerprint = plan.fingerprint()
     path = folder_of(work.store, "tokens", fingerprint)
     own_job: list[Path] = []
 
     def fill(folder: Path) -> dict[str, Any]:
-        batches = None if reading is None else _sealed(reading, plan, work)
-        if batches is None:
+        if reading is not None and not reading.missing():
+            batches = _of_lots(reading, plan, work)
+        else:
             encoding = Encoding(plan, store=work.store, files=work.part_files)
             own_job.append(encoding.job.path)
             encoding.encode(workers=work.workers, on_event=work.on_event)
@@ -374,15 +376,13 @@ def _tokens(plan: tokens.TokensPlan, work: Work, reading: Reading | None) -> tup
     return stored, was_there
 
 
-def _sealed(reading: Reading, plan: tokens.TokensPlan, work: Work) -> dict[str, Iterator[Batch]] | None:
-    """The encoded documents of all lots; None when some lot was not encoded, or not read."""
-    if reading.missing():
-        return None
+def _of_lots(reading: Reading, plan: tokens.TokensPlan, work: Work) -> dict[str, Iterator[Batch]]:
+    """The documents that are kept of all lots, encoded; those that were encoded before are not done again."""
     selection = reading.select(files=work.part_files)
     tokenizer = tokenizer_of(plan.tokenizer)
     encoding = PartEncoding(reading.job, selection.parts, tokenizer, name=plan.tokenizer.stored.path.name)
-    if not all(encoding.job.has(number) for number in range(len(reading.lots))):
-        return None
+    absent = [number for number in range(len(reading.lots)) if not encoding.job.has(number)]
+    encoding.encode(absent, workers=work.workers, on_event=work.on_event)
     return encoding.batches(selection, dtype=plan.dtype)
 
 

@@ -143,5 +143,12 @@ def reading_of(plan: TextsPlan, *, store: Path, files: Files) -> Reading:
     """Cut the inputs of a plan into lots; raises `InputError` for inputs that are not there."""
     lots = tuple(lots_of([source.dataset for source in plan.sources]))
     identity = {"texts": plan.fingerprint(), "lots": lots_digest(lots)}
-    job = Job(path=job_path(store, identity), kind=KIND, format=FORMAT, identity=identity, files=files)
-    return Reading(plan=plan, lots=lots, job=job)
+    path = reading_path(plan, store=store)
+    return Reading(
+        plan=plan, lots=lots, job=Job(path=path, kind=KIND, format=FORMAT, identity=identity, files=files)
+    )
+
+
+def reading_path(plan: TextsPlan, *, store: Path) -> Path:
+    """Where the lots of a plan are collected."""
+    return job_path(store, {"texts": plan.fingerprint()})

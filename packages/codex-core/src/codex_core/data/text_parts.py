@@ -36,8 +36,8 @@ FORMAT = "codex-text-part/1"
 OUTCOMES = (*SPLITS, "blocked", "empty", "unsupervised")
 
 #: A lot has about so many bytes of input: more of them for small corpora, so that all processors have work.
-_MOST_LOT_BYTES = 16 << 20
-_LEAST_LOT_BYTES = 2 << 20
+MOST_LOT_BYTES = 16 << 20
+LEAST_LOT_BYTES = 2 << 20
 _LOTS = 32
 
 
@@ -60,10 +60,10 @@ class Lot:
 
 def lots_of(datasets: Sequence[Dataset]) -> list[Lot]:
     """All rows of the sources in reading order, cut into lots; the bytes of the inputs alone decide."""
-    lots = _cut(datasets, _MOST_LOT_BYTES)
+    lots = _cut(datasets, MOST_LOT_BYTES)
     total = sum(lot.num_bytes for lot in lots)
-    lot_bytes = max(_LEAST_LOT_BYTES, total // _LOTS)
-    return lots if lot_bytes >= _MOST_LOT_BYTES or total <= lot_bytes else _cut(datasets, lot_bytes)
+    lot_bytes = max(LEAST_LOT_BYTES, total // _LOTS)
+    return lots if lot_bytes >= MOST_LOT_BYTES or total <= lot_bytes else _cut(datasets, lot_bytes)
 
 
 def _cut(datasets: Sequence[Dataset], lot_bytes: int) -> list[Lot]:
