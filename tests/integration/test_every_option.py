@@ -67,7 +67,7 @@ SECTIONS = {
     "data.split": shown("data.split=[0.5, 0.25, 0.25]", "metrics"),
     "data.split_seed": shown("data.split_seed=1", "metrics"),
     "data.seq_len": shown("data.seq_len=48", "metrics"),
-    "data.packing": shown("data.packing=other", "refused"),
+    "data.packing": shown("data.packing=fit", "metrics"),
     "data.dedup": shown("data.dedup=none", "metrics"),
     "data.unsupervised": shown(
         "data.unsupervised=refuse",
@@ -176,6 +176,8 @@ def sources(owner: str, base: Mapping[str, Any], **changes: Any) -> dict[tuple[s
 #: A decoder with an adapter over the model in `base`.
 ADAPTED = {"weights": "base", "lora": {"r": 2}}
 
+HF = {"weights": "hf-a"}
+
 #: Options of components that show in what is built with them.
 IN_OBJECTS = {
     **row_options("codex-core/jsonl", ".jsonl"),
@@ -229,6 +231,9 @@ IN_OBJECTS = {
     ("codex-models/decoder", "model.biases"): Built({"biases": "qkv"}, "model"),
     ("codex-models/decoder", "model.qk_norm"): Built({"qk_norm": True}, "model"),
     ("codex-models/decoder", "model.weights"): Built({"weights": "no-such-folder"}, "model"),
+    ("codex-models/hf-causal", "model.weights"): Built({"weights": "hf-b"}, "opened", HF),
+    ("codex-models/hf-causal", "model.context_length"): Built({"context_length": 9}, "opened", HF),
+    ("codex-models/hf-causal", "model.dtype"): Built({"dtype": "bfloat16"}, "opened", HF),
     ("codex-models/decoder", "model.ffn_width"): Built({"ffn_width": 16}, "model"),
     ("codex-models/decoder", "model.context_length"): Built({"context_length": 64}, "context"),
     ("codex-models/decoder", "model.tied_embeddings"): Built({"tied_embeddings": False}, "model"),
@@ -560,7 +565,7 @@ def test_a_changed_option_shows_in_what_is_built(owner, path, tmp_path):
     assert cls is not None
     module, _, name = found.target.partition(":")
     target = getattr(import_module(module), name)
-    small = {"layers": 2, "width": 16, "heads": 2} if kind == "models" else {}
+    small = {"layers": 2, "width": 16, "heads": 2} if owner == "codex-models/decoder" else {}
     small |= {"batch_rows": 4, "lr": 1e-2} if kind == "trainers" else {}
     seen = []
     for number, options in enumerate((row.base, {**row.base, **row.change})):
@@ -585,6 +590,9 @@ def _require(owner: str) -> None:
     pytest.importorskip(owner.partition("/")[0].replace("-", "_"))
     if owner.startswith("codex-telemetry"):
         pytest.importorskip("tensorboard")
+    if owner == "codex-models/hf-causal":
+        pytest.importorskip("transformers")
+        _write_directories()
     if owner in ("codex-core/parquet", "codex-core/hf-saved"):
         pytest.importorskip("pyarrow")
 
@@ -615,6 +623,22 @@ def _adapted(target, options, folder):
     for name, write in base.payload(base.trainable()).items():
         write(Path("base") / name)
     return _weights_of(folder, model=options)
+
+
+def _write_directories():
+    """Two Hugging Face directories with different weights, in the working directory."""
+    from codex_models import tiny
+
+    for seed, name in enumerate(("hf-a", "hf-b")):
+        if not Path(name).exists():
+            Path(name).mkdir()
+            tiny.fill(Path(name), seed=seed, layout="llama")
+
+
+def _opened(target, options, folder):
+    """Weights, their type and the longest row."""
+    model = target.build(options, vocab_size=9, seed=1)
+    return model.language_model().fingerprint(), str(model.compute_dtype), model.context_length
 
 
 def _context(target, options, folder):
@@ -715,6 +739,7 @@ SEEN = {
     "model": _model,
     "adapted": _adapted,
     "context": _context,
+    "opened": _opened,
     "weights": _weights,
     "reads": _reads,
     "steps": _steps,

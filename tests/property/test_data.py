@@ -59,11 +59,16 @@ def test_any_history_of_batches_is_the_same_order(data, num_rows, seed):
     assert set(counts.values()) <= {position // num_rows}
 
 
-@given(documents=DOCUMENTS, seq_len=st.integers(1, 50), seed=SEEDS)
-def test_packing_keeps_every_pair_once(documents, seq_len, seed):
+@given(
+    documents=DOCUMENTS,
+    seq_len=st.integers(1, 50),
+    seed=SEEDS,
+    packing=st.sampled_from(("concat", "fit", "none")),
+)
+def test_packing_keeps_every_pair_once(documents, seq_len, seed, packing):
     """An epoch of packed rows holds each (input, target, learned) pair of the documents exactly once."""
     tokens = columns(documents)
-    plan = plan_rows(tokens.offsets, seq_len=seq_len, packing="concat")
+    plan = plan_rows(tokens.offsets, seq_len=seq_len, packing=packing)
     rows = ShuffledRows(plan=plan, tokens=tokens, supervised=count_supervised(plan, tokens), seed=seed)
     batch = rows.rows(0, rows.num_rows)
     real = batch.document_ids >= 0
@@ -80,7 +85,7 @@ def test_packing_keeps_every_pair_once(documents, seq_len, seed):
         (one[0], two[0], two[1]) for document in documents for one, two in itertools.pairwise(document)
     )
     assert not batch.loss_mask[~real].any()
-    assert (~real).sum() < seq_len
+    assert packing != "concat" or (~real).sum() < seq_len
     assert rows.num_supervised(0, rows.num_rows) == batch.loss_mask.sum()
 
 
@@ -98,6 +103,37 @@ def test_packing_can_be_undone(documents, seq_len):
         lengths = np.bincount(pieces)
         assert (lengths > 0).all()
         assert positions[: len(pieces)].tolist() == [place for length in lengths for place in range(length)]
+
+
+@given(
+    lengths=st.lists(st.integers(2, 120), min_size=1, max_size=60),
+    seq_len=st.integers(1, 64),
+    packing=st.sampled_from(("fit", "none")),
+)
+def test_documents_that_fit_are_never_cut(lengths, seq_len, packing):
+    """Only a document longer than a row has several pieces: full rows of its own, and one rest."""
+    plan = plan_rows(np.cumsum([0, *lengths]), seq_len=seq_len, packing=packing)
+    per_row = np.diff(plan.first_piece)
+    row = np.repeat(np.arange(plan.num_rows), per_row)
+    assert (np.bincount(row, weights=plan.length) <= seq_len).all()
+    assert (per_row > 0).all()
+    if packing == "none":
+        assert (per_row == 1).all()
+    for document, length in enumerate(lengths):
+        pieces = plan.document == document
+        assert sorted(plan.start[pieces].tolist()) == list(range(0, length - 1, seq_len))
+        full = pieces & (plan.length == seq_len)
+        assert (pieces & ~full).sum() <= 1
+        assert (per_row[row[full]] == 1).all()
+
+
+@given(lengths=st.lists(st.integers(2, 60), min_size=1, max_size=80), seq_len=st.integers(8, 64))
+def test_best_fit_wastes_less_than_half(lengths, seq_len):
+    """No two rows could be one: best fit opens a row only for what fits into no other."""
+    plan = plan_rows(np.cumsum([0, *lengths]), seq_len=seq_len, packing="fit")
+    row = np.repeat(np.arange(plan.num_rows), np.diff(plan.first_piece))
+    filled = np.sort(np.bincount(row, weights=plan.length))
+    assert plan.num_rows == 1 or filled[0] + filled[1] > seq_len
 
 
 @given(

@@ -14,6 +14,7 @@ from codex_core.data.packing import (
     TokenColumns,
     count_supervised,
     gather,
+    packing_of,
     plan_rows,
     windows_of,
 )
@@ -85,8 +86,8 @@ def test_no_documents_give_no_rows():
 
 def test_unknown_packing_is_refused(tokens):
     """A packing that does not exist is a usage error naming those that do."""
-    with pytest.raises(UsageError, match="fit") as caught:
-        plan_rows(tokens.offsets, seq_len=LENGTH, packing="fit")
+    with pytest.raises(UsageError, match="tight") as caught:
+        plan_rows(tokens.offsets, seq_len=LENGTH, packing="tight")
 
     assert caught.value.code == "DAT-009"
     assert "concat" in str(caught.value)
@@ -148,3 +149,32 @@ def test_windows_of_documents_do_not_show(tokens, monkeypatch):
 def test_windows_cross_shards(tokens):
     """Windows hold the same numbers of documents whatever shards they lie in."""
     assert [window.tolist() for window in windows_of([tokens, tokens])] == [[3, 1, 5, 3, 1, 5]]
+
+
+def test_best_fit_by_hand():
+    """The longest first, each where it leaves the least room; a document longer than a row gives full rows first."""
+    pairs = np.array([3, 9, 2, 5, 4])  # seq_len 6: 9 = 6 + 3
+    plan = plan_rows(np.concatenate(([0], np.cumsum(pairs + 1))), seq_len=6, packing="fit")
+
+    rows = [
+        list(
+            zip(plan.document[a:b].tolist(), plan.start[a:b].tolist(), plan.length[a:b].tolist(), strict=True)
+        )
+        for a, b in itertools.pairwise(plan.first_piece.tolist())
+    ]
+    assert rows == [
+        [(0, 0, 3), (1, 6, 3)],
+        [(1, 0, 6)],
+        [(2, 0, 2), (4, 0, 4)],
+        [(3, 0, 5)],
+    ]
+
+
+def test_windows_are_fitted_apart():
+    """What is planned for a window of documents does not depend on the windows around it."""
+    alone = list(packing_of("fit")([np.array([3, 5])], seq_len=6))
+    first, second = packing_of("fit")([np.array([4, 4, 4]), np.array([3, 5])], seq_len=6)
+
+    assert second.length.tolist() == alone[0].length.tolist()
+    assert second.document.tolist() == (alone[0].document + 3).tolist()
+    assert first.num_rows == 3

@@ -246,7 +246,7 @@ def test_unreadable_input_is_refused(tmp_path):
     assert not (tmp_path / "store").exists()
 
 
-@pytest.mark.parametrize(("key", "value"), [("packing", "fit"), ("dedup", "fuzzy")])
+@pytest.mark.parametrize(("key", "value"), [("packing", "tight"), ("dedup", "fuzzy")])
 def test_what_does_not_exist_is_refused(tmp_path, rows, key, value):
     """A packing or deduplication that this room does not have is a usage error before anything is read."""
     with pytest.raises(UsageError, match=value):

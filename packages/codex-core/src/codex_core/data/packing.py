@@ -1,7 +1,8 @@
 """Rows of a fixed length, planned once into index arrays and gathered on demand.
 
 Decisions: a document of n ids gives n - 1 pairs (input, target). `concat` lays the pairs of all documents end to
-end and cuts every `seq_len`: every pair is in exactly one row, and only the last row is padded. A row is a list of
+end and cuts every `seq_len`: every pair is in exactly one row, and only the last row is padded; `fit` and `none`
+(`fitting`) keep documents whole and pad. A row is a list of
 pieces (document, first pair, number of pairs); positions restart in each piece, and a token sees its piece only.
 Gathering knows nothing of how the pieces were planned. A packing takes windows of documents and gives blocks of
 whole rows, so that memory does not grow with the corpus.
@@ -20,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from codex_core.contracts import RowBatch
+from codex_core.data.fitting import fit, none
 from codex_core.data.gathering import (
     Gatherer,
     Integers,
@@ -93,7 +95,7 @@ def _block(pieces: NDArray[np.int64], first_piece: Integers, *, seq_len: int) ->
     return RowPlan(seq_len=seq_len, first_piece=first_piece, document=document, start=start, length=length)
 
 
-PACKINGS: Mapping[str, Packing] = MappingProxyType({"concat": concat})
+PACKINGS: Mapping[str, Packing] = MappingProxyType({"concat": concat, "fit": fit, "none": none})
 
 
 def packing_of(name: str) -> Packing:

@@ -89,7 +89,12 @@ class DataSection:
     )
     split_seed: int = option(0, doc="which documents fall into which split", minimum=0)
     seq_len: int = option(256, doc="length of a packed row", unit="tokens", minimum=2)
-    packing: str = option("concat", doc="how documents become rows", choices=("concat",))
+    packing: str = option(
+        "concat",
+        doc="how documents become rows: concat cuts and never pads, fit keeps documents whole and fills rows with "
+        "what fits, none gives each document rows of its own",
+        choices=("concat", "fit", "none"),
+    )
     dedup: str = option("exact", doc="which repeated documents are dropped", choices=("exact", "none"))
     unsupervised: str = option(
         "drop",
