@@ -198,6 +198,7 @@ def test_little_text_gives_fewer_ids_than_asked():
         BPEOptions(vocab_size=SMALLEST_VOCABULARY - 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", ["a", " ", "-", "\n", " \n", "1", "é"])
 def test_a_long_run_of_one_character_is_encoded_in_linear_time(bpe, text):
     """A megabyte without a cut neither hangs nor overflows the stack; the suite's time limit would show it."""

@@ -16,6 +16,37 @@ texts = [pydoc_data.topics.topics[name] for name in sorted(pydoc_data.topics.top
 print(BPE.train(texts, BPEOptions(vocab_size=1500), seed=0).fingerprint())
 """
 
+#: Learns each kind from files, whole or split in two and in another order of documents, and prints its files' digests.
+KINDS = """
+import pydoc_data.topics, sys, tempfile
+from pathlib import Path
+from codex_core.canonical import file_digest
+from codex_tokenizers.corpus import Corpus
+from codex_tokenizers.options import BPEOptions, SentencePieceOptions, WhitespaceOptions
+from codex_tokenizers.bpe import BPE
+from codex_tokenizers.whitespace import Whitespace
+kinds = [(BPE, BPEOptions(vocab_size=900)), (Whitespace, WhitespaceOptions(vocab_size=900))]
+try:
+    from codex_tokenizers.sentencepieces import SentencePiece
+    kinds += [(SentencePiece, SentencePieceOptions(vocab_size=700, model=model)) for model in ("unigram", "bpe")]
+except ModuleNotFoundError:
+    pass
+lines = "".join(pydoc_data.topics.topics[name] for name in sorted(pydoc_data.topics.topics)[:20]).splitlines(True)
+if not lines[-1].endswith("\\n"):
+    lines[-1] += "\\n"
+folder = Path(tempfile.mkdtemp())
+cuts = [0, *map(int, sys.argv[1:]), len(lines)]
+paths = []
+for number, (start, end) in enumerate(zip(cuts, cuts[1:])):
+    paths.append((str(number), folder / f"{number}.txt"))
+    paths[-1][1].write_text("".join(lines[start:end]))
+for cls, options in kinds:
+    out = folder / f"out-{cls.__name__}-{getattr(options, 'model', '')}"
+    out.mkdir()
+    cls.train(iter(Corpus(paths, chunk_bytes=len(cuts) * 999)), options, seed=0).save(out)
+    print(cls.__name__, *(f"{path.name}={file_digest(path)}" for path in sorted(out.iterdir())))
+"""
+
 FORK = """
 import os
 from codex_tokenizers.bpe import BPE
@@ -31,10 +62,10 @@ print(status, before == os.environ["TOKENIZERS_PARALLELISM"])
 """
 
 
-def run(code: str, **environment: str) -> str:
+def run(code: str, *arguments: str, **environment: str) -> str:
     """Run code in a fresh interpreter; a hang of a minute fails."""
     completed = subprocess.run(
-        [sys.executable, "-c", code],
+        [sys.executable, "-c", code, *arguments],
         env=os.environ | environment,
         capture_output=True,
         text=True,
@@ -51,6 +82,21 @@ def test_learning_is_equal_on_any_threads_and_hash_seed():
 
     assert one == many
     assert one.startswith("sha256:")
+
+
+@pytest.mark.slow
+def test_every_kind_learns_the_same_bytes_whatever_the_process(tmp_path):
+    """Threads, hash seed, locale, reading size and the split into files change no byte of any kind's artefact."""
+    one = run(
+        KINDS, PYTHONHASHSEED="1", RAYON_NUM_THREADS="1", TOKENIZERS_PARALLELISM="false", OMP_NUM_THREADS="1"
+    )
+    many = run(
+        KINDS, "7", "8", "300", PYTHONHASHSEED="2", RAYON_NUM_THREADS="4", TOKENIZERS_PARALLELISM="true",
+        OMP_NUM_THREADS="4",
+    )  # fmt: skip
+
+    assert one == many
+    assert one.count("codex-tokenizer.json=sha256:") >= 2
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="runs on Linux only")

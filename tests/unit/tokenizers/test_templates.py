@@ -161,6 +161,7 @@ def test_a_template_that_would_train_on_something_else_is_refused(source, why, t
     assert caught.value.where == "rows.jsonl:3 (c)"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("source", "why"),
     [
@@ -178,7 +179,7 @@ def test_a_template_that_would_train_on_something_else_is_refused(source, why, t
 )
 def test_a_hostile_template_is_stopped(source, why):
     """An endless loop, a giant output and a giant text in memory end in a refusal; the next template is served."""
-    renderer = Renderer(limit_s=1.0)
+    renderer = Renderer(limit_s=1.0) if "finish" in why else Renderer()
     start = time.monotonic()
 
     with pytest.raises(Refused, match=why):
