@@ -10,7 +10,7 @@ import pytest
 
 from codex_core.canonical import digest_of, readable_json
 from codex_core.errors import ArtefactError, CodexError
-from codex_core.running import verifying
+from codex_core.running import binding, verifying
 from codex_core.runs import RunDir
 from tests.support.small_runs import fail_at, go_on, start, the_run
 from tests.support.small_training import SmallWork
@@ -175,6 +175,17 @@ def test_files_of_nobody_are_listed(run):
 
     assert account.unaccounted == ("notes.txt", "report.html")
     assert account.findings == () and account.root == before
+
+
+def test_pointers_may_be_moved_by_who_says_so(run):
+    """A command that moves pointers seals them anew; what else changed since is still found."""
+    (run.checkpoints / "best-nll.json").write_text("{}")
+    assert [finding.artefact for finding in look(run).findings] == ["checkpoints/best-nll.json"]
+    (run.path / "log.txt").write_text("changed")
+
+    binding.seal_pointers(run)
+
+    assert [finding.artefact for finding in look(run).findings] == ["log.txt"]
 
 
 def test_killed_run_tells_what_nothing_vouches_for(tmp_path):

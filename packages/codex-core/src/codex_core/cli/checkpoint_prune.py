@@ -13,7 +13,7 @@ from codex_core.cli.output import print_json, say
 from codex_core.cli.session import Session
 from codex_core.errors import UsageError
 from codex_core.events import Event, Warned
-from codex_core.running import keeping
+from codex_core.running import binding, keeping
 from codex_core.running.checkpoint_files import step_of
 from codex_core.running.locked import built, loader
 from codex_core.runs import RunDir
@@ -45,6 +45,7 @@ def prune(session: Session, run: str, dry_run: bool, quarantine: bool, as_json: 
         if not dry_run:
             upkeep.move_pointers(newest)
             upkeep.remove(going)
+            binding.seal_pointers(folder)
     for event in upkeep.taken_events():
         _tell(event)
     kept = [path.name for path in checkpoints.committed(folder.checkpoints).values() if path not in going]

@@ -89,6 +89,7 @@ def _repeat(
     allow: tuple[str, ...],
 ) -> tuple[RunResult, Mapping[str, Pair]]:
     """Execute the run again, when this machine can; what was allowed to differ is recorded in the repetition."""
+    reproducing.require_components(told.lock, session.registry)
     with work.surroundings(session) as around:
         differing = reproducing.differences(
             told.lock, environment=around.environment, plugins=session.registry.freeze(), cpus=num_cpus()

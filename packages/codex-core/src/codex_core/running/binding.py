@@ -57,6 +57,16 @@ def sealed(run: RunDir) -> dict[str, str]:
     return {path.relative_to(run.path).as_posix(): file_digest(path) for path in sorted(held)}
 
 
+def seal_pointers(run: RunDir) -> None:
+    """Take the pointers as they are now, after a command that moved them; everything else stays as it was sealed."""
+    record = run.record()
+    if record["journal"] is None:
+        return
+    others = {name: digest for name, digest in record["files"].items() if "/" not in name}
+    pointers = {name: digest for name, digest in sealed(run).items() if "/" in name}
+    run.update({"files": others | pointers})
+
+
 def is_sealed(path: Path) -> bool:
     """Whether `run.json` vouches for a file of the run's folder."""
     is_own = path.is_file() and not path.is_symlink() and not path.name.startswith(".")

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from codex_core import journal as journals
 from codex_core.errors import ArtefactError, CapabilityMissing, UsageError
@@ -23,12 +23,18 @@ from codex_core.running.resuming import flat
 from codex_core.running.verifying import lock_problem
 from codex_core.runs import RunDir
 
+if TYPE_CHECKING:
+    from codex_core.registry import Registry
+
 #: Entries of an environment that numbers depend on.
 _DECISIVE = re.compile(
     r"environment\.(python|implementation|machine|packages\..*|hardware\.(cpu|isa|devices?\b.*|gpus?\b.*)"
     r"|variables\.(ATEN_CPU_CAPABILITY|CUBLAS_WORKSPACE_CONFIG|MKL_CBWR|OMP_DYNAMIC|OMP_THREAD_LIMIT"
     r"|ONEDNN_MAX_CPU_ISA))"
 )
+
+#: Packages that only made the prepared set, which has a digest of its own, or that watch.
+_IDLE_PACKAGES = ("codex-safety", "codex-telemetry", "codex-tokenizers", "tokenizers")
 
 #: Sections whose components compute; what sources, tokenizer and policy gave is in the prepared set, by its digest.
 _COMPUTING = ("model", "trainer", "evaluation.metrics")
@@ -67,6 +73,13 @@ def _place(run: RunDir, name: str, entries: Mapping[str, str]) -> str:
     return ", ".join([str(run.path / name), *(changed[:5] if entries else [])])
 
 
+def require_components(lock: Lock, registry: Registry) -> None:
+    """Raise `MissingDependency` for a component that computes and that cannot be used here, with its install line."""
+    for section, held in lock.components.items():
+        if section.startswith(_COMPUTING):
+            registry.find(kind_of(section), str(held["id"]))
+
+
 def differences(
     lock: Lock, *, environment: Mapping[str, Any], plugins: Sequence[Mapping[str, Any]], cpus: int
 ) -> dict[str, Pair]:
@@ -83,8 +96,10 @@ def differences(
 
 
 def _is_comparable(path: str, old: Mapping[str, Any]) -> bool:
-    """Whether the lock could have held an entry: versions and variables that it never recorded say nothing."""
-    parent = path.rpartition(".")[0]
+    """Whether an entry says something: what a lock never recorded does not, nor does a package that never computes."""
+    parent, _, name = path.rpartition(".")
+    if parent == "environment.packages" and name in _IDLE_PACKAGES:
+        return False
     return path in old or parent == "environment.variables"
 
 
