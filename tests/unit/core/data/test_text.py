@@ -95,3 +95,32 @@ def test_a_pattern_that_leaves_the_folder_is_refused(folder):
     """An absolute pattern is an input error, not a crash."""
     with pytest.raises(InputError):
         TextDataset(TextOptions(path=str(folder), glob="/etc/*")).identity()
+
+
+ODD = b"one\ntwo\n\nthree \xff\nfour\n\nfive\n" + b"long" * 9 + b"\n\nsix"
+
+
+@pytest.mark.parametrize(
+    ("document", "texts"),
+    [("paragraph", ["one\ntwo", "six"]), ("line", ["one", "two", "four", "five", "six"])],
+)
+def test_what_cannot_be_read_is_skipped_as_a_document(tmp_path, document, texts):
+    """A paragraph with an unreadable line is left out whole and counted once; of lines only that line is."""
+    (tmp_path / "a.txt").write_bytes(ODD)
+    options = {"path": str(tmp_path / "a.txt"), "document": document, "max_line_bytes": 20}
+    dataset = TextDataset(TextOptions(**options, on_error="skip"))
+
+    assert [record.text for record in dataset.records()] == texts
+    assert dataset.skipped() == {"not-utf-8": 1, "too-long": 1}
+    with pytest.raises(InputError) as caught:
+        list(TextDataset(TextOptions(**options)).records())
+    assert caught.value.where.endswith("a.txt:4")
+
+
+def test_a_file_that_is_no_text_is_skipped_as_a_document(folder):
+    """Where a document is a file, the whole file is left out."""
+    (folder / "b.txt").write_bytes(b"fine\n\xff")
+    dataset = TextDataset(TextOptions(path=str(folder), on_error="skip"))
+
+    assert [record.id for record in dataset.records()] == ["a/c.txt"]
+    assert dataset.skipped() == {"not-utf-8": 1}

@@ -7,7 +7,7 @@ does has changed.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import BinaryIO
 
 from codex_core.data.compressed import opened
@@ -22,9 +22,18 @@ BYTE_ORDER_MARK_NOTE = "byte-order mark dropped"
 
 
 def lines(
-    file: InputFile, part: Part | None, *, limit: int, max_expansion: int, account: Account
+    file: InputFile,
+    part: Part | None,
+    *,
+    limit: int,
+    max_expansion: int,
+    account: Account,
+    on_fault: Callable[[RowFault, int], None] | None = None,
 ) -> Iterator[tuple[int, bytes]]:
-    """Physical lines with their numbers, without the line end, of the whole file or of one part of it."""
+    """Physical lines with their numbers, without the line end, of the whole file or of one part of it.
+
+    A line that is too long goes to `on_fault` with its number, or else to the account.
+    """
     with opened(file.path, max_expansion=max_expansion) as stream:
         number, left = 0, -1
         if part is not None and part.start < part.end:
@@ -43,7 +52,10 @@ def lines(
                 yield number, line
             else:
                 left -= _pass_over_line(stream)
-                account.refuse(_too_long(limit), file, number)
+                if on_fault is not None:
+                    on_fault(_too_long(limit), number)
+                else:
+                    account.refuse(_too_long(limit), file, number)
         if left > 0:
             raise InputError(
                 code="DAT-010",
