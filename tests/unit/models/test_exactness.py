@@ -38,7 +38,9 @@ def test_l2_micro_batches_change_no_bit(tmp_path, changes):
     parts = _trained(tmp_path / "2x4", 2, exactness="L2", **changes)
     assert files_of(whole.checkpoints.saved[4]) == files_of(parts.checkpoints.saved[4])
     assert whole.of_kind("step") == parts.of_kind("step")
-    assert whole.of_kind("training_prepared")[0].exactness == "L2"
+    card = whole.of_kind("training_prepared")[0].sentence()
+    dtype = "bfloat16" if "precision" in changes else "float32"
+    assert card.startswith(f"exactness L2: {dtype} on cpu, 1 threads, torch {torch.__version__}; pretrain, ")
 
 
 def test_l1_does_not_promise_what_l2_does(tmp_path):

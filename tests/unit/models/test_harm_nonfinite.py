@@ -123,6 +123,8 @@ def test_a8_stop_tells_before_it_ends(tmp_path):
         train(tmp_path, evaluate=Breaker(3), evaluate_every=1, events=events)
     (told,) = [event for event in events if event.kind == "update_withheld"]
     assert (told.step, told.action, told.positions) == (3, "stop", tuple(range(8, 12)))
+    assert told.sentence().startswith("warning: step 3 was not applied, its loss is ")
+    assert f"gradient norm {told.grad_norm}: stop" in told.sentence()
 
 
 @pytest.mark.parametrize(("micro_batch_rows", "suspects"), [(1, (6,)), (2, (6, 7)), (4, (4, 5, 6, 7))])

@@ -6,9 +6,11 @@ import math
 
 import pytest
 
+from codex_core import config
 from codex_core.errors import ConfigError
 from codex_models.patience import Patience
 from tests.support.decoders import options_for, train
+from tests.support.our_plugins import our_registry
 
 #: One value per evaluation; the best is the third.
 VALUES = [3.0, 2.5, 2.0, 2.2, 2.1, 2.05, 1.0, 0.5]
@@ -77,6 +79,20 @@ def test_patience_without_evaluations_is_refused(tmp_path):
         train(tmp_path, options=options_for(patience=2))
     with pytest.raises(ValueError, match="min_delta count only with patience"):
         options_for(min_delta=0.1)
+
+
+def test_patience_without_evaluations_is_a_mistake_of_the_configuration():
+    """The configuration is refused already: nothing is read or prepared for a run that would wait for ever."""
+    values = {
+        "data": {"sources": ["pydoc"]},
+        "tokenizer": "bytes",
+        "model": "decoder",
+        "trainer": {"name": "torch", "patience": 2},
+        "evaluation": {"every": 0},
+        "safety": {"name": "none", "reason": "a test"},
+    }
+    with pytest.raises(ConfigError, match="waits for 2 evaluations, and there are none"):
+        config.from_mapping(values, source="test", registry=our_registry())
 
 
 def test_without_patience_training_never_ends_early(tmp_path):

@@ -20,6 +20,9 @@ from codex_core.errors import CapabilityMissing, ConfigError
 
 _COMPILERS = ("g++", "clang++", "c++")
 
+#: Switches of torch's compiler under which the machine's mood decides on kernels.
+_AUTOTUNING = ("max_autotune", "max_autotune_gemm", "max_autotune_pointwise", "coordinate_descent_tuning")
+
 
 class CompiledBlocks:
     """The blocks of a model with what they were compiled to."""
@@ -41,10 +44,11 @@ class CompiledBlocks:
                 del block.forward
 
 
-def compiled_blocks(model: Any, *, environ: Mapping[str, str] = os.environ) -> CompiledBlocks:
+def compiled_blocks(model: Any, *, exactness: str, environ: Mapping[str, str] = os.environ) -> CompiledBlocks:
     """The blocks (`model.blocks`) ready to be compiled at their first use.
 
-    Raises `CapabilityMissing` without a C++ compiler, `ConfigError` for a model without blocks.
+    Raises `CapabilityMissing` without a C++ compiler and where autotuning breaks the level of exactness,
+    `ConfigError` for a model without blocks.
     """
     blocks = getattr(model, "blocks", None)
     if blocks is None:
@@ -64,4 +68,20 @@ def compiled_blocks(model: Any, *, environ: Mapping[str, str] = os.environ) -> C
             why=f"compiling needs one of {', '.join(names)} while training",
             fix="install a compiler, or trainer.compile=off",
         )
+    if exactness != "L0":
+        _refuse_autotuning(exactness)
     return CompiledBlocks(list(blocks))
+
+
+def _refuse_autotuning(exactness: str) -> None:
+    from torch._inductor import config  # takes most of a second, and only who compiles needs it
+
+    tuned = [name for name in _AUTOTUNING if getattr(config, name, False)]
+    if tuned:
+        raise CapabilityMissing(
+            code="TRN-009",
+            what=f"exactness {exactness} cannot be held here",
+            where="trainer.compile",
+            why=f"torch is set to choose kernels by timing them ({', '.join(tuned)}), which differs from run to run",
+            fix="unset TORCHINDUCTOR_MAX_AUTOTUNE and its like, or run.exactness=L0",
+        )

@@ -178,7 +178,7 @@ def begin(
         patience=_patience(options),
         arithmetic=arithmetic_of(lock, device=device, dtype=dtype, compiled=options.compile == "on"),
         scaler=LossScaler() if dtype == torch.float16 else None,
-        blocks=compiled_blocks(model) if options.compile == "on" else None,
+        blocks=compiled_blocks(model, exactness=lock.exactness) if options.compile == "on" else None,
         has_weights=getattr(chosen.options, "weights", None) is not None,
     )
     model.set_noise(training.noise)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import io
+from typing import ClassVar
+
+import attrs
 
 from codex_core.cli.progress import QUIET_S, Display
-from codex_core.events import EvaluationDone, ProgressMade, RunStarted, StepDone, Warned
+from codex_core.events import EvaluationDone, Event, ProgressMade, RunStarted, StepDone, Warned
 
 
 def shown(events, *, verbosity=0, seconds_per_event=0.0):
@@ -56,3 +59,20 @@ def test_warnings_and_evaluations_are_always_said():
         "warning[TRN-1]: first loss is far from ln(V)",
         "step 5  validation: bits_per_byte 1.5000",
     ]
+
+
+@attrs.frozen(kw_only=True)
+class Prepared(Event):
+    """An event of a package that the display does not know."""
+
+    kind: ClassVar[str] = "prepared"
+    level: str
+
+    def sentence(self) -> str:
+        """What a person is told."""
+        return f"exactness {self.level}"
+
+
+def test_events_of_other_packages_are_said_in_their_own_words():
+    """An event that the display does not know is told as it says itself, and not at all when it says nothing."""
+    assert shown([Prepared(level="L1"), Event()]) == ["exactness L1"]

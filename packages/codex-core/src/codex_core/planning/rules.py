@@ -1,7 +1,7 @@
 """What values of a configuration must say together, beyond what each says alone.
 
-Decision: rules look at fields by their agreed names (`warmup`, `batch_rows`, `micro_batch_rows`, `context_length`),
-so that they hold for components of anybody; a component without such a field is not concerned.
+Decision: rules look at fields by their agreed names (`warmup`, `batch_rows`, `micro_batch_rows`, `patience`,
+`context_length`), so that they hold for components of anybody; a component without such a field is not concerned.
 """
 
 from __future__ import annotations
@@ -74,11 +74,16 @@ def _evaluated_split(config: RunConfig, _: Found) -> Iterator[Mistake]:
 
 
 def _best_metric(config: RunConfig, _: Found) -> Iterator[Mistake]:
-    wanted, names = config.checkpoint.best_metric, [one.name.rpartition("/")[2] for one in config.evaluation.metrics]
+    wanted, names = (
+        config.checkpoint.best_metric,
+        [one.name.rpartition("/")[2] for one in config.evaluation.metrics],
+    )
     if wanted is not None and wanted not in names:
         what = f"checkpoints are to be ranked by {wanted!r:.70}, which is not evaluated"
         fix = f"checkpoint.best_metric={names[0]}" if names else "name a metric in evaluation.metrics"
-        yield Mistake("checkpoint.best_metric", CODE, what, f"evaluated are {', '.join(names) or 'none'}", fix=fix)
+        yield Mistake(
+            "checkpoint.best_metric", CODE, what, f"evaluated are {', '.join(names) or 'none'}", fix=fix
+        )
 
 
 def _selection(config: RunConfig, _: Found) -> Iterator[Mistake]:
@@ -122,6 +127,13 @@ def _batch(_: RunConfig, found: Found) -> Iterator[Mistake]:
         yield Mistake("trainer.micro_batch_rows", CODE, what, why)
 
 
+def _patience(config: RunConfig, found: Found) -> Iterator[Mistake]:
+    patience = getattr(_typed(found, "trainer"), "patience", None)
+    if isinstance(patience, int) and config.evaluation.every.amount == 0:
+        what = f"patience waits for {patience} evaluations, and there are none"
+        yield Mistake("trainer.patience", CODE, what, fix="set evaluation.every, or remove trainer.patience")
+
+
 def _context(config: RunConfig, found: Found) -> Iterator[Mistake]:
     options = _typed(found, "model")
     for name in CONTEXT_OPTIONS:
@@ -147,5 +159,6 @@ _RULES: tuple[Callable[[RunConfig, Found], Iterator[Mistake]], ...] = (
     _references,
     _durations,
     _batch,
+    _patience,
     _context,
 )
