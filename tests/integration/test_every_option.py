@@ -232,7 +232,7 @@ IN_OBJECTS = {
     ("codex-models/decoder", "model.qk_norm"): Built({"qk_norm": True}, "model"),
     ("codex-models/decoder", "model.weights"): Built({"weights": "no-such-folder"}, "model"),
     ("codex-models/hf-causal", "model.weights"): Built({"weights": "hf-b"}, "opened", HF),
-    ("codex-models/hf-causal", "model.context_length"): Built({"context_length": 9}, "opened", HF),
+    ("codex-models/hf-causal", "model.context_length"): Built({"context_length": 40}, "opened", HF),
     ("codex-models/hf-causal", "model.dtype"): Built({"dtype": "bfloat16"}, "opened", HF),
     ("codex-models/decoder", "model.ffn_width"): Built({"ffn_width": 16}, "model"),
     ("codex-models/decoder", "model.context_length"): Built({"context_length": 64}, "context"),

@@ -5,6 +5,7 @@ The configuration trains the smallest decoder over a small folder of text, so ea
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import json
 import shlex
@@ -94,6 +95,9 @@ def make(path: Path) -> Project:
         '"step":25,', "train", "run.yaml", "--run-dir", run, run=run, send=signal.SIGINT
     )
     assert said.code == 130, said
+    for name, layout in (("tiny", "codex"), ("directory", "llama")):
+        (path / name).mkdir()
+        importlib.import_module("codex_models.tiny").fill(path / name, seed=1, layout=layout)
     if importlib.util.find_spec("codex_tokenizers") is not None:
         learned = project.codex("tokenizer", "train", "--config", "tokenizer.yaml")
         assert learned.code == 0, learned

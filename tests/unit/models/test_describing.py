@@ -27,7 +27,7 @@ def test_component_targets_exist(component: Component):
         module, _, attribute = target.partition(":")
         assert getattr(import_module(module), attribute)
     assert component.runtime == "torch"
-    assert component.requires == ("torch",)
+    assert component.requires[0] == "torch"
 
 
 def test_describing_needs_no_torch():

@@ -20,6 +20,7 @@ from codex_core.records import GenerationChunk, GenerationSettings
 from codex_models.decoding import DecoderReading, Weights
 from codex_models.generate import generate
 from codex_models.loss import log_probabilities
+from codex_models.precision import dtype_name
 from codex_models.reading import ModuleReading, Reading, padded
 from codex_models.state import model_fingerprint
 
@@ -61,6 +62,12 @@ class TorchLanguageModel:
     def context_length(self) -> int | None:
         """Longest row in tokens, None when nothing limits it."""
         return self.model.context_length
+
+    @property
+    def placement(self) -> str:
+        """Where and in which type parameters are, as they are now: `cpu in float32`."""
+        parameter = next(self.model.parameters())
+        return f"{parameter.device} in {dtype_name(parameter.dtype)}"
 
     def loglikelihood(self, token_rows: Sequence[Sequence[int]]) -> list[list[float]]:
         """Natural-log probabilities, `len(row) - 1` per row; raises `InputError` for rows that do not fit."""

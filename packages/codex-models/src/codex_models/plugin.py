@@ -8,7 +8,7 @@ CODEX_EXAMPLES = "codex_models.examples:examples"
 
 @hookimpl
 def codex_models() -> list[Component]:
-    """The decoder."""
+    """The decoder, and models of transformers."""
     return [
         Component(
             "decoder",
@@ -19,6 +19,28 @@ def codex_models() -> list[Component]:
             capabilities=("loglikelihood", "generate", "adapter"),
             runtime="torch",
             estimate="codex_models.estimate:decoder_memory",
+        ),
+        Component(
+            "hf-causal",
+            target="codex_models.hf_causal:HfCausal",
+            options="codex_models.hf_options:HfCausalOptions",
+            summary="A causal language model of a local Hugging Face directory, computed by transformers",
+            requires=("torch", "transformers"),
+            capabilities=("loglikelihood", "generate"),
+            runtime="torch",
+        ),
+    ]
+
+
+@hookimpl
+def codex_commands() -> list[Component]:
+    """The commands under `codex model`."""
+    return [
+        Component(
+            "model",
+            target="codex_models.cli_model:model",
+            summary="Check, make, import, export and list models",
+            requires=("click", "torch"),
         )
     ]
 

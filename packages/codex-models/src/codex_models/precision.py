@@ -33,7 +33,12 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 
 
 def device_for(name: str) -> torch.device:
-    """The device called `name`; raises `CapabilityMissing` when this machine has none."""
+    """The device called `name`, for `auto` a GPU or else the processor.
+
+    Raises `CapabilityMissing` when this machine has none of that name.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if name.partition(":")[0] == "cuda" and not torch.cuda.is_available():
         raise CapabilityMissing(
             code="MOD-003",
@@ -45,7 +50,7 @@ def device_for(name: str) -> torch.device:
         return torch.device(name)
     except RuntimeError as error:
         raise UsageError(
-            code="MOD-004", what=f"unknown device '{name}'", why=str(error), fix="cpu or cuda"
+            code="MOD-004", what=f"unknown device '{name}'", why=str(error), fix="cpu, cuda or auto"
         ) from error
 
 

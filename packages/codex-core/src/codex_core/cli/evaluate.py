@@ -9,6 +9,7 @@ from typing import Any
 import attrs
 import click
 
+from codex_core.checkpoints import Checkpoint
 from codex_core.cli import work
 from codex_core.cli.models import BASE, OpenedModel, find_checkpoint, open_model
 from codex_core.cli.output import print_json, say, table
@@ -69,8 +70,7 @@ def evaluate(
       codex evaluate --metric bits_per_byte --metric word_perplexity --json
     """
     found = find_checkpoint(session, reference)
-    own_data = found.manifest["data"]["fingerprint"]
-    prepared = open_prepared(data_path) if data_path else work.open_fingerprint(session, own_data)
+    prepared = open_prepared(data_path) if data_path else _own_data(session, found)
     metrics = build_metrics(session, names or DEFAULT_METRICS)
     facts = {"checkpoint": str(found.path), "step": found.step, "split": split, "data": prepared.fingerprint}
     if dry_run:
@@ -90,6 +90,20 @@ def evaluate(
         return
     click.echo(results_table(values))
     say(corpus_line(prepared))
+
+
+def _own_data(session: Session, found: Checkpoint) -> PreparedData:
+    """The prepared set that the model was trained on; `InputError` when none is known."""
+    fingerprint = found.manifest["data"]["fingerprint"]
+    if fingerprint is None:
+        raise InputError(
+            code="EVL-011",
+            what="this model names no data of its own",
+            where=str(found.path),
+            why="no run of Codex trained it",
+            fix="name a prepared set with --data DIR: codex data prepare FILE",
+        )
+    return work.open_fingerprint(session, fingerprint)
 
 
 def build_metrics(session: Session, names: Sequence[str]) -> list[Metric]:

@@ -10,10 +10,11 @@ import attrs
 import click
 
 from codex_core import checkpoints, runs
+from codex_core.cli import model_directories
 from codex_core.cli.output import say
 from codex_core.cli.session import Session
 from codex_core.contracts import LanguageModel, Tokenizer
-from codex_core.errors import UsageError
+from codex_core.errors import InputError, UsageError
 from codex_core.events import CheckpointRejected, Event
 
 
@@ -30,11 +31,17 @@ class OpenedModel:
 def find_checkpoint(session: Session, reference: str) -> checkpoints.Checkpoint:
     """The verified checkpoint that a reference means: the path of a checkpoint or run, a run's id or name, `@last`.
 
+    A Hugging Face directory is taken as one, too.
+
     One that was named must verify; of a run the newest that verifies is taken, and others passed over are told.
     """
     path = Path(reference)
     if not path.exists():
         path = runs.find(reference, session.places).path
+    if model_directories.is_directory(path):
+        return model_directories.as_checkpoint(path)
+    if path.is_dir():
+        model_directories.require_some_model(path)
     return checkpoints.find(path, emit=_tell)
 
 
@@ -71,13 +78,36 @@ def open_model(
             fix="leave --base out",
         )
     model, given = session.registry.load(row), {} if base is None else {"base": base}
-    tokenizer = session.registry.load(session.registry.find("tokenizers", components["tokenizer"]["id"]))
-    return OpenedModel(
+    is_foreign = found.manifest["format"] == model_directories.FORMAT
+    place = found.path if is_foreign else found.path / "model"
+    opened = OpenedModel(
         path=found.path,
         manifest=found.manifest,
-        model=model.open(found.path / "model", device=device, dtype=dtype, **given),
-        tokenizer=tokenizer.load(found.path / "tokenizer"),
+        tokenizer=_tokenizer(session, found),
+        model=model.open(place, device=device, dtype=dtype, **given),
     )
+    placement = getattr(opened.model, "placement", None)
+    if placement is not None and session.flags.verbosity >= 0:
+        say(f"computing on {placement}")
+    return opened
+
+
+def _tokenizer(session: Session, found: checkpoints.Checkpoint) -> Tokenizer:
+    if found.manifest["format"] == model_directories.FORMAT:
+        return model_directories.load_tokenizer(session, found.path)
+    name = found.manifest["components"]["tokenizer"]["id"]
+    if name is None:
+        raise InputError(
+            code="MOD-018",
+            what="this model has no tokenizer",
+            where=str(found.path),
+            why="it was imported from a directory without one",
+            fix="import it again from a directory that has one: codex model check DIR",
+        )
+    tokenizer: Tokenizer = session.registry.load(session.registry.find("tokenizers", name)).load(
+        found.path / "tokenizer"
+    )
+    return tokenizer
 
 
 def _tell(event: Event) -> None:
