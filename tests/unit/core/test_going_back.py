@@ -15,7 +15,9 @@ from codex_core import journal as journals
 from codex_core.data.leaving_out import RowsWithout, learned_documents, numbers_of
 from codex_core.data.packing import ShuffledRows, TokenColumns, count_supervised, plan_rows
 from codex_core.errors import CodexError, RollBack
-from codex_core.events import RunFinished, RunResumed
+from codex_core.events import ReproductionStarted, RunFinished, RunResumed
+from codex_core.running import reference, reproducing
+from codex_core.running.comparing import Comparison
 from tests.support.small_runs import essence, go_on, start, the_run
 from tests.support.small_training import CountingTrainer, SmallPrepared, SmallWork, prepared_at
 
@@ -161,6 +163,27 @@ def start_going_back(work, times):
     plan = work.plan(steps=10)
     config = {**plan.config, "run": {**plan.config["run"], "max_rollbacks": times}}
     return execute.run(attrs.evolve(plan, config=config), around=work.around(), prepare=work.prepare)
+
+
+def test_run_that_went_back_is_repeated_without_going_back(tmp_path):
+    """The newest lock says from which row on the documents are out, so one part gives the numbers of both attempts."""
+    work = work_over(tmp_path, PLANTED)
+    start(work, steps=10)
+    run = the_run(work)
+    told = reference.read(run, reproducing.require_untouched(run))
+    comparison = Comparison(reference=told, total=told.last)
+
+    result = execute.reexecute(
+        told.parts,
+        around=work.around(),
+        prepared=work.prepare(None),
+        started=ReproductionStarted(run_id="first", lock_digest="sha256:0"),
+        comparison=comparison,
+    )
+
+    assert len(told.parts) == 1 and comparison.difference is None
+    assert comparison.compared == set(range(1, 11))
+    assert len(kinds(result.run, "run_started")) == 1
 
 
 def test_it_goes_back_as_often_as_it_may_and_no_further(tmp_path):

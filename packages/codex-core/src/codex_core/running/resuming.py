@@ -115,7 +115,7 @@ def require_threads(lock: Lock, environment: Mapping[str, Any], *, cpus: int) ->
     variables: Mapping[str, str] = environment.get("variables", {})
     limit = variables.get("OMP_THREAD_LIMIT", "")
     cut = f"OMP_THREAD_LIMIT is {limit}" if limit.isdecimal() and int(limit) < lock.threads else None
-    if variables.get("OMP_DYNAMIC", "").lower() in ("true", "1"):
+    if lock.threads > 1 and variables.get("OMP_DYNAMIC", "").lower() in ("true", "1"):
         cut = "OMP_DYNAMIC lets the number of threads change while a program runs"
     if cut is not None and lock.exactness != "L0":
         raise CapabilityMissing(
