@@ -216,14 +216,19 @@ _FRESH: dict[str, Any] = {
 }
 
 
-def all_runs(places: Places) -> list[RunDir]:
-    """The project's readable runs, oldest first: those under `runs/` and those placed elsewhere."""
-    folders = {path.resolve() for path in places.runs.iterdir()} if places.runs.is_dir() else set()
+def folders(places: Places) -> set[Path]:
+    """Every folder that is or was a run of the project, readable or not: under `runs/`, and placed elsewhere."""
+    found = {path.resolve() for path in places.runs.iterdir()} if places.runs.is_dir() else set()
     for row in project_journal.rows(places):
         if row.get("kind") == "run_created" and isinstance(row.get("path"), str):
-            folders.add(Path(row["path"]).resolve())
+            found.add(Path(row["path"]).resolve())
+    return found
+
+
+def all_runs(places: Places) -> list[RunDir]:
+    """The project's readable runs, oldest first: those under `runs/` and those placed elsewhere."""
     found = []
-    for path in folders:
+    for path in folders(places):
         try:
             record = RunDir(path).record()
         except (InputError, ArtefactError):

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import click
 
+from codex_core.cli.data_gc import gc
+from codex_core.cli.data_index import index
 from codex_core.cli.data_inspect import inspect
 from codex_core.cli.data_overlap import overlap
 from codex_core.cli.data_prepare import prepare
 from codex_core.cli.data_preview import preview
 from codex_core.cli.data_seal import seal
 from codex_core.cli.data_validate import validate
+from codex_core.cli.data_verify import verify
 
 
 @click.group()
@@ -30,6 +33,9 @@ for command in (
     prepare,
     seal,
     inspect,
+    verify,
+    index,
     overlap,
+    gc,
 ):
     data.add_command(command)

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +18,8 @@ import attrs
 
 from codex_core.canonical import digest_of, readable_json
 from codex_core.data.columns import writing
-from codex_core.data.store import Stored, damaged, obtain, verify
-from codex_core.errors import InputError
+from codex_core.data.store import Stored, damaged, in_use, obtain, verify
+from codex_core.errors import CodexError, InputError
 from codex_core.files import OS_FILES, Files, write_atomic
 
 FOLDER = "jobs"
@@ -64,7 +64,7 @@ class Job:
         fingerprint = self._fingerprint(number)
         path = self.folder(number)
         if self.has(number):
-            with suppress(Exception):  # whatever is wrong with it, it is made again
+            with suppress(CodexError, OSError, ValueError, KeyError):  # whatever is wrong, it is made again
                 stored = verify(path, format=self.format)
                 if stored.manifest["fingerprint"] == fingerprint:
                     return stored, True
@@ -99,6 +99,15 @@ def share(path: Path, *, refers: Mapping[str, Any], files: Files) -> None:
 def is_shared(path: Path) -> bool:
     """Whether several machines add to this job."""
     return (path / SHARED).exists()
+
+
+@contextmanager
+def using_job(path: Path) -> Iterator[None]:
+    """Keep housekeeping away from a job while the block runs."""
+    with writing(path):
+        path.mkdir(parents=True, exist_ok=True)
+    with in_use(path):
+        yield
 
 
 def sweep(path: Path, *, files: Files) -> None:

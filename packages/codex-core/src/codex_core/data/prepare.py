@@ -12,6 +12,7 @@ empty and then warn.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -22,14 +23,14 @@ from codex_core.data import texts, tokenizer_store, tokens
 from codex_core.data.components import Components, Found, find
 from codex_core.data.encoding import Encoding, PartEncoding, tokenizer_of
 from codex_core.data.intake import Policy, TextsPlan
-from codex_core.data.jobs import UNSYNCED_FILES, is_shared, share, sweep
+from codex_core.data.jobs import UNSYNCED_FILES, is_shared, share, sweep, using_job
 from codex_core.data.packing import packing_of
 from codex_core.data.prepared import Prepared, assemble, open_prepared
 from codex_core.data.reading import Reading, reading_of, reading_path
 from codex_core.data.shards import SHARD_BYTES
 from codex_core.data.sources import Source
 from codex_core.data.splits import SPLITS, splitter
-from codex_core.data.store import MANIFEST, Stored, folder_of, obtain
+from codex_core.data.store import MANIFEST, Stored, folder_of, in_use, obtain
 from codex_core.data.token_parts import Batch
 from codex_core.errors import CodexError, UsageError
 from codex_core.events import Event, ProgressMade, Warned
@@ -94,7 +95,20 @@ def prepare(
 def _finished(
     tokenizer: Found, plan: Plan, wanted: TextsPlan, work: Work, reading: Reading | None
 ) -> Prepared:
-    """All three stages; a tokenizer that is known before the texts are encodes lots while these are put together."""
+    """All three stages, while housekeeping keeps away from what they make and use."""
+    with ExitStack() as uses:
+        return _stages(tokenizer, plan, wanted, work, reading, uses)
+
+
+def _stages(
+    tokenizer: Found,
+    plan: Plan,
+    wanted: TextsPlan,
+    work: Work,
+    reading: Reading | None,
+    uses: ExitStack,
+) -> Prepared:
+    """A tokenizer that is known before the texts are encodes lots while these are put together."""
     given: list[tokenizer_store.StoredTokenizer] = []
 
     def encode(lots: Reading, meanwhile: Callable[[], None]) -> None:
@@ -105,8 +119,12 @@ def _finished(
             _encode_lots(lots, range(len(lots.lots)), held, work, meanwhile=meanwhile)
 
     try:
+        if reading is not None:
+            uses.enter_context(using_job(reading.path))
         stored_texts = _texts(wanted, work, reading, encode)
+        uses.enter_context(in_use(stored_texts.path))
         held = given[0] if given else _tokenizer(tokenizer, plan, stored_texts, work)
+        uses.enter_context(in_use(held.stored.path))
         stored, was_there = _tokens(_tokens_plan(plan, stored_texts, held), work, reading)
     except CodexError:
         if reading is not None and not is_shared(reading.path):
@@ -162,9 +180,10 @@ def prepare_chunk(
     refers = {"texts": wanted.fingerprint(), "tokenizer": held and held.stored.path.name}
     share(reading.path, refers=refers, files=files)
     numbers = range(number - 1, len(reading.lots), of)
-    reading.read(numbers, workers=work.workers, on_event=on_event)
-    if held is not None:
-        _encode_lots(reading, numbers, held, work)
+    with using_job(reading.path):
+        reading.read(numbers, workers=work.workers, on_event=on_event)
+        if held is not None:
+            _encode_lots(reading, numbers, held, work)
     return Chunk(
         number=number,
         of=of,

@@ -6,7 +6,10 @@ found beside it in the same store, so a store can be moved or copied as a whole.
 
 from __future__ import annotations
 
+import os
+import weakref
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
@@ -21,7 +24,7 @@ from codex_core.data.documents import TextShard
 from codex_core.data.leaving_out import RowsWithout, learned_documents, numbers_of
 from codex_core.data.packing import ShuffledRows, TokenColumns
 from codex_core.data.splits import SPLITS
-from codex_core.data.store import Stored, damaged, verify
+from codex_core.data.store import Stored, damaged, hold, verify
 from codex_core.errors import InputError
 
 
@@ -158,9 +161,14 @@ def open_prepared(path: Path) -> Prepared:
     return assemble(stored, texts=texts, tokenizer_path=tokenizer.path / tokenizer_store.ARTEFACT)
 
 
+def _let_go(descriptor: int) -> None:
+    with suppress(OSError):
+        os.close(descriptor)
+
+
 def assemble(stored: Stored, *, texts: Stored, tokenizer_path: Path, was_there: bool = True) -> Prepared:
-    """A prepared set out of verified folders."""
-    return Prepared(
+    """A prepared set out of verified folders; housekeeping keeps away from it as long as it is referred to."""
+    prepared = Prepared(
         path=stored.path,
         fingerprint=stored.manifest["fingerprint"],
         manifest=stored.manifest,
@@ -170,6 +178,9 @@ def assemble(stored: Stored, *, texts: Stored, tokenizer_path: Path, was_there: 
         texts_manifest=texts.manifest,
         was_there=was_there,
     )
+    if (descriptor := hold(stored.path)) is not None:
+        weakref.finalize(prepared, _let_go, descriptor)
+    return prepared
 
 
 def _part(stored: Stored, folder: Path, key: str, *, format: str) -> Stored:

@@ -150,6 +150,44 @@ def _commit(temporary: Path, path: Path, manifest: bytes, files: Files) -> None:
 
 
 @contextmanager
+def in_use(path: Path) -> Iterator[None]:
+    """Keep housekeeping away from a folder while the block runs; nothing where the system has no `fcntl`."""
+    descriptor = hold(path)
+    try:
+        yield
+    finally:
+        if descriptor is not None:
+            os.close(descriptor)
+
+
+def hold(path: Path) -> int | None:
+    """A descriptor that keeps housekeeping away from a folder until it is closed."""
+    if fcntl is None:
+        return None
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+    except OSError:
+        return None
+    with suppress(OSError):  # a file system without locks: age alone protects there
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    return descriptor
+
+
+def is_held(path: Path) -> bool:
+    """Whether some process uses a folder."""
+    if fcntl is None:
+        return False
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
+@contextmanager
 def _temporary(path: Path, files: Files) -> Iterator[Path]:
     """An empty folder beside `path`, locked while in use, removed unless it was renamed."""
     prefix = f".{path.name}.tmp-"
