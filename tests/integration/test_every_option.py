@@ -68,6 +68,7 @@ SECTIONS = {
     "data.split_seed": shown("data.split_seed=1", "metrics"),
     "data.seq_len": shown("data.seq_len=48", "metrics"),
     "data.packing": shown("data.packing=fit", "metrics"),
+    "data.weights": shown("data.weights=[1]", "metrics"),
     "data.dedup": shown("data.dedup=none", "metrics"),
     "data.unsupervised": shown(
         "data.unsupervised=refuse",

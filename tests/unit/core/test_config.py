@@ -282,7 +282,7 @@ CHANGES = [
     "run.digest_every=2", "run.max_rollbacks=1",
     "data.sources[0].topics=false", "+data.sources={name: text, path: x}", "data.split=[0.8, 0.1, 0.1]",
     "data.split_seed=1", "data.seq_len=65",
-    "data.dedup=none", "data.packing=fit", "data.order_seed=0", "data.unsupervised=refuse",
+    "data.dedup=none", "data.packing=fit", "data.weights=[1]", "data.order_seed=0", "data.unsupervised=refuse",
     "data.shard_bytes=1024", "model.order=5", "trainer.duration=1 epoch", "trainer.batch_rows=2",
     "checkpoint.every=1", "checkpoint.keep_last=3", "checkpoint.keep_best=2",
     "checkpoint.best_metric=bits_per_byte", "checkpoint.best_mode=max", "checkpoint.keep_every=7",

@@ -208,7 +208,8 @@ class PreparedData(Protocol):
     def packed(self, split: str, *, seed: int) -> PackedRows:
         """The packed rows of `split`, shuffled by `seed`; raises `InputError` for a split without rows.
 
-        Sets from which documents can be left out (see `LeavingOut`) take a further argument `without`.
+        Sets from which documents can be left out (see `LeavingOut`) take a further argument `without`, sets of
+        several sources `weights`: rows of each source in turn.
         """
 
     def texts(self, split: str) -> Iterator[PreparedText]:

@@ -347,6 +347,7 @@ CATALOGUE: dict[str, CatalogueEntry] = {
     "DAT-024": CatalogueEntry(ExitCode.INPUT, "A file of a folder of texts is binary."),
     "DAT-027": CatalogueEntry(ExitCode.USAGE, "A tokenizer that learns was named where there is no text."),
     "DAT-028": CatalogueEntry(ExitCode.ARTEFACT, "No installed tokenizer can load a folder."),
+    "DAT-050": CatalogueEntry(ExitCode.INPUT, "The sources of a prepared set cannot be mixed by weights."),
     "DAT-025": CatalogueEntry(ExitCode.USAGE, "What is to be compared is no file and no split."),
     "DAT-026": CatalogueEntry(
         ExitCode.INPUT, "Nothing of a row is to be learned, and such rows are refused."

@@ -30,6 +30,7 @@ from codex_core.data.gathering import (
     count_supervised,
     shards_of,
 )
+from codex_core.data.mixture import Mixture
 from codex_core.data.order import permute
 from codex_core.errors import UsageError
 
@@ -111,16 +112,23 @@ def packing_of(name: str) -> Packing:
     return PACKINGS[name]
 
 
-def windows_of(shards: Sequence[TokenColumns]) -> Iterator[NDArray[np.int64]]:
-    """The numbers of pairs of all documents, `WINDOW_DOCUMENTS` at a time."""
+def windows_of(
+    shards: Sequence[TokenColumns], first: int = 0, last: int | None = None
+) -> Iterator[NDArray[np.int64]]:
+    """The numbers of pairs of documents `first` to `last` (exclusive; all), `WINDOW_DOCUMENTS` at a time."""
     held = np.empty(0, dtype=np.int64)
+    before = 0
     for shard in shards:
-        for first in range(0, shard.num_documents, WINDOW_DOCUMENTS):
-            offsets = np.asarray(shard.offsets[first : first + WINDOW_DOCUMENTS + 1]).astype(np.int64)
+        begin = max(first - before, 0)
+        end = shard.num_documents if last is None else min(last - before, shard.num_documents)
+        for start in range(begin, end, WINDOW_DOCUMENTS):
+            stop = min(start + WINDOW_DOCUMENTS, end)
+            offsets = np.asarray(shard.offsets[start : stop + 1]).astype(np.int64)
             held = np.concatenate((held, np.diff(offsets) - 1))
             while len(held) >= WINDOW_DOCUMENTS:
                 yield held[:WINDOW_DOCUMENTS]
                 held = held[WINDOW_DOCUMENTS:]
+        before += shard.num_documents
     if len(held):
         yield held
 
@@ -165,9 +173,14 @@ class ShuffledRows:
         supervised: Integers,
         seed: int,
         ids: Callable[[], Iterable[str]] | None = None,
+        mixture: Mixture | None = None,
     ) -> None:
-        """`ids` gives the ids of the split's documents, in stored order; it is asked when something went wrong."""
+        """`ids` gives the ids of the split's documents, in stored order; it is asked when something went wrong.
+
+        With a `mixture` rows come in its order instead of in one permutation of all.
+        """
         self.plan = plan
+        self.mixture = mixture
         self.supervised = supervised
         self.seed = seed
         self._ids = ids
@@ -177,7 +190,7 @@ class ShuffledRows:
     @property
     def num_rows(self) -> int:
         """Rows of one epoch."""
-        return self.plan.num_rows
+        return self.plan.num_rows if self.mixture is None else self.mixture.num_rows
 
     @property
     def seq_len(self) -> int:
@@ -209,6 +222,8 @@ class ShuffledRows:
 
     def _rows_at(self, start: int, count: int) -> NDArray[np.int64]:
         """The rows at these positions, out of the block that was permuted last wherever it holds them."""
+        if self.mixture is not None:
+            return self.mixture.rows_at(start, count, seed=self.seed)
         parts = []
         end = start + count
         while start < end:

@@ -227,7 +227,8 @@ def _tokens_plan(plan: Plan, stored: Stored, held: tokenizer_store.StoredTokeniz
         tokenizer=held,
         seq_len=plan.seq_len,
         packing=data["packing"],
-        shard_bytes=data.get("shard_bytes", SHARD_BYTES),  # absent in locks of earlier versions
+        shard_bytes=data.get("shard_bytes", SHARD_BYTES),  # absent in locks of earlier versions, like weights
+        apart=data.get("weights") is not None,
     )
 
 

@@ -22,6 +22,7 @@ from codex_core.data import texts as texts_stage
 from codex_core.data import tokenizer_store, tokens
 from codex_core.data.documents import TextShard
 from codex_core.data.leaving_out import RowsWithout, learned_documents, numbers_of
+from codex_core.data.mixture import Mixture
 from codex_core.data.packing import ShuffledRows, TokenColumns
 from codex_core.data.splits import SPLITS
 from codex_core.data.store import Stored, damaged, hold, verify
@@ -42,13 +43,19 @@ class Prepared:
     was_there: bool = attrs.field(default=True, eq=False)
 
     def packed(
-        self, split: str, *, seed: int, without: Mapping[str, int] = MappingProxyType({})
+        self,
+        split: str,
+        *,
+        seed: int,
+        without: Mapping[str, int] = MappingProxyType({}),
+        weights: Sequence[int] | None = None,
     ) -> ShuffledRows | RowsWithout:
         """The packed rows of `split`, shuffled by `seed`; raises `InputError` for a split without rows.
 
-        `without` are documents of which nothing is learned from a global position on.
+        `without` are documents of which nothing is learned from a global position on, `weights` the rows of each
+        source in turn, for a set that was prepared to be mixed.
         """
-        rows = self._packed(split, seed=seed)
+        rows = self._packed(split, seed=seed, weights=weights)
         if not without:
             return rows
         numbers = numbers_of(without, self.document_ids(split))
@@ -59,12 +66,14 @@ class Prepared:
         self._counts(split)
         return (record.id for record in texts_stage.open_shard(self.texts_path, self.texts_manifest, split))
 
-    def documents_at(self, split: str, *, seed: int, positions: Sequence[int]) -> tuple[str, ...]:
+    def documents_at(
+        self, split: str, *, seed: int, positions: Sequence[int], weights: Sequence[int] | None = None
+    ) -> tuple[str, ...]:
         """The ids of the documents of which something is learned in the rows at these global positions."""
-        numbers = set(learned_documents(self._packed(split, seed=seed), positions))
+        numbers = set(learned_documents(self._packed(split, seed=seed, weights=weights), positions))
         return tuple(id for number, id in enumerate(self.document_ids(split)) if number in numbers)
 
-    def _packed(self, split: str, *, seed: int) -> ShuffledRows:
+    def _packed(self, split: str, *, seed: int, weights: Sequence[int] | None) -> ShuffledRows:
         counts = self._counts(split)
         if counts["rows"] == 0:
             raise InputError(
@@ -77,7 +86,22 @@ class Prepared:
         plan, supervised = tokens.open_rows(self.path, split, seq_len=self.manifest["seq_len"])
         columns = self._tokens(split)
         ids = partial(self.document_ids, split)
-        return ShuffledRows(plan=plan, tokens=columns, supervised=supervised, seed=seed, ids=ids)
+        mixture = None if weights is None else self._mixture(split, weights)
+        return ShuffledRows(
+            plan=plan, tokens=columns, supervised=supervised, seed=seed, ids=ids, mixture=mixture
+        )
+
+    def _mixture(self, split: str, weights: Sequence[int]) -> Mixture:
+        rows = self._counts(split).get("rows_of_sources")
+        if rows is None or len(rows) != len(weights) or 0 in rows:
+            raise InputError(
+                code="DAT-050",
+                what=f"the sources of this set cannot be mixed {':'.join(map(str, weights))}",
+                where=str(self.path),
+                why=f"its sources have {rows} rows in {split}" if rows else "their rows were packed together",
+                fix="give every source documents and one weight, and prepare again: codex data prepare FILE",
+            )
+        return Mixture(weights=weights, rows=rows)
 
     def texts(self, split: str) -> Iterator[PreparedText]:
         """The documents of `split`, in stored order."""
@@ -127,8 +151,8 @@ class Prepared:
         lines.append(f"prepared   {self.fingerprint}")
         return "\n".join(lines)
 
-    def _counts(self, split: str) -> Mapping[str, int]:
-        counts: Mapping[str, int] | None = self.manifest["splits"].get(split)
+    def _counts(self, split: str) -> Mapping[str, Any]:
+        counts: Mapping[str, Any] | None = self.manifest["splits"].get(split)
         if counts is None:
             raise InputError(
                 code="DAT-007",

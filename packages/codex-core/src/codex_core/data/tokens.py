@@ -20,7 +20,14 @@ from codex_core.contracts import Emit
 from codex_core.data.audit import Audit
 from codex_core.data.columns import U64, ColumnWriter, TextColumn, read_column, writing
 from codex_core.data.order import ALGORITHM
-from codex_core.data.packing import RowPlan, TokenColumns, count_supervised, packing_of, windows_of
+from codex_core.data.packing import (
+    WINDOW_DOCUMENTS,
+    RowPlan,
+    TokenColumns,
+    count_supervised,
+    packing_of,
+    windows_of,
+)
 from codex_core.data.shards import SHARD_BYTES, ShardWriter
 from codex_core.data.splits import SPLITS
 from codex_core.data.store import Stored
@@ -45,9 +52,13 @@ class TokensPlan:
     seq_len: int
     packing: str
     shard_bytes: int = SHARD_BYTES
+    apart: bool = False
 
     def identity(self) -> dict[str, Any]:
-        """Canonical JSON of what decides the stored bytes."""
+        """Canonical JSON of what decides the stored bytes.
+
+        Whether rows of sources are kept `apart`, to be mixed by weights, decides them; the weights do not.
+        """
         return {
             "stage": f"tokens/{STAGE_VERSION}",
             "texts": self.texts.manifest["fingerprint"],
@@ -57,6 +68,7 @@ class TokensPlan:
             "seq_len": self.seq_len,
             "packing": self.packing,
             "shard_bytes": self.shard_bytes,
+            **({"apart": True} if self.apart else {}),
         }
 
     def fingerprint(self) -> str:
@@ -95,13 +107,15 @@ def write_tokens(
                 writer.append(batch)
         assert writer.num_documents == len(ids), "every document has its tokens"
         shards += writer.shards
-        num_rows = _write_rows(folder, split, plan, writer.shards, files=files)
+        documents = _documents_of_sources(plan, split) if plan.apart else (writer.num_documents,)
+        rows = _write_rows(folder, split, plan, writer.shards, documents, files=files)
         done += writer.num_documents
         on_event(ProgressMade(phase="pack", done=done, total=total, detail=split))
         splits[split] = {
             **texts["splits"][split],
             **{key: sum(shard[key] for shard in writer.shards) for key in ("tokens", "supervised")},
-            "rows": num_rows,
+            "rows": sum(rows),
+            **({"rows_of_sources": rows} if plan.apart else {}),
             "digest": digest_of([shard["digest"] for shard in writer.shards]),
         }
     audit.refuse()
@@ -143,27 +157,57 @@ def _description(plan: TokensPlan, shards: Sequence[Mapping[str, Any]]) -> dict[
     }
 
 
+def _documents_of_sources(plan: TokensPlan, split: str) -> tuple[int, ...]:
+    """How many documents of a split come from each dataset; they lie in the order of the datasets."""
+    texts = plan.texts.manifest
+    shard = open_shard(plan.texts.path, texts, split)
+    dataset = np.array([number for number, _ in shard.names], dtype=np.int64)
+    counts = np.zeros(len(texts["identity"]["sources"]), dtype=np.int64)
+    last = 0
+    for first in range(0, len(shard), WINDOW_DOCUMENTS):
+        found = dataset[np.asarray(shard.source[first : first + WINDOW_DOCUMENTS, 0]).astype(np.int64)]
+        assert last <= found[0] and (np.diff(found) >= 0).all(), (
+            "documents lie in the order of their datasets"
+        )
+        last = int(found[-1])
+        counts += np.bincount(found, minlength=len(counts))
+    return tuple(counts.tolist())
+
+
 def _write_rows(
-    folder: Path, split: str, plan: TokensPlan, shards: Sequence[Mapping[str, Any]], *, files: Files
-) -> int:
-    """Plan the rows of a split block by block and write their columns; returns how many rows there are."""
+    folder: Path,
+    split: str,
+    plan: TokensPlan,
+    shards: Sequence[Mapping[str, Any]],
+    documents: Sequence[int],
+    *,
+    files: Files,
+) -> list[int]:
+    """Plan the rows of a split block by block and write their columns; returns how many rows each part has.
+
+    `documents` tells how many documents each part has; no row holds documents of two parts.
+    """
     tokens = open_tokens(folder, shards, dtype=plan.dtype)
-    num_rows = num_pieces = 0
+    rows, num_pieces, first = [0] * len(documents), 0, 0
     with ExitStack() as stack:
         column = {
             name: stack.enter_context(ColumnWriter(folder / f"{split}.rows.{name}", files=files))
             for name in ("idx", "document", "start", "length", "supervised")
         }
-        for block in packing_of(plan.packing)(windows_of(tokens), seq_len=plan.seq_len):
-            column["idx"].append_array(block.first_piece[:-1] + num_pieces)
-            column["document"].append_array(block.document)
-            column["start"].append_array(block.start)
-            column["length"].append_array(block.length, "u4")
-            column["supervised"].append_array(count_supervised(block, tokens), "u4")
-            num_rows += block.num_rows
-            num_pieces += len(block.document)
+        for part, num_documents in enumerate(documents):
+            windows = windows_of(tokens, first, first + num_documents)
+            for planned in packing_of(plan.packing)(windows, seq_len=plan.seq_len):
+                block = attrs.evolve(planned, document=planned.document + first)
+                column["idx"].append_array(block.first_piece[:-1] + num_pieces)
+                column["document"].append_array(block.document)
+                column["start"].append_array(block.start)
+                column["length"].append_array(block.length, "u4")
+                column["supervised"].append_array(count_supervised(block, tokens), "u4")
+                rows[part] += block.num_rows
+                num_pieces += len(block.document)
+            first += num_documents
         column["idx"].append_number(num_pieces)
-    return num_rows
+    return rows
 
 
 def open_tokens(folder: Path, shards: Iterable[Mapping[str, Any]], *, dtype: str) -> list[TokenColumns]:

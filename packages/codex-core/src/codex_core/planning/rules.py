@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 CODE = "CFG-011"
 
+#: What weights of sources may sum to: the length of the run in which their shares are exact.
+MOST_WEIGHT = 10_000
+
 #: Options of a model that bound the length of a row.
 CONTEXT_OPTIONS = ("context", "context_length", "max_positions")
 
@@ -52,6 +55,19 @@ def _exactness(config: RunConfig, _: Found) -> Iterator[Mistake]:
 def _sources(config: RunConfig, _: Found) -> Iterator[Mistake]:
     if not config.data.sources:
         yield Mistake("data.sources", CODE, "there is no data source", fix="data.sources=[pydoc]")
+
+
+def _weights(config: RunConfig, _: Found) -> Iterator[Mistake]:
+    weights, num_sources = config.data.weights, len(config.data.sources)
+    if weights is None:
+        return
+    if len(weights) != num_sources:
+        what = f"{len(weights)} weights are given for {num_sources} sources"
+        yield Mistake("data.weights", CODE, what, fix=f"data.weights={[1] * num_sources}")
+    elif min(weights, default=1) < 1 or sum(weights) > MOST_WEIGHT:
+        what = f"the weights {list(weights)} cannot be used"
+        why = f"each is a whole number from 1 on, and they sum to at most {MOST_WEIGHT:,}"
+        yield Mistake("data.weights", CODE, what, why, fix="leave a source out instead of weighing it by 0")
 
 
 def _split_shares(config: RunConfig, _: Found) -> Iterator[Mistake]:
@@ -152,6 +168,7 @@ _RULES: tuple[Callable[[RunConfig, Found], Iterator[Mistake]], ...] = (
     _run_name,
     _exactness,
     _sources,
+    _weights,
     _split_shares,
     _evaluated_split,
     _best_metric,

@@ -95,6 +95,11 @@ class DataSection:
         "what fits, none gives each document rows of its own",
         choices=("concat", "fit", "none"),
     )
+    weights: tuple[int, ...] | None = option(
+        None,
+        doc="rows of each source in turn, in whole numbers: [3, 1] reads three rows of the first source for each "
+        "of the second; by default sources are packed together and every row is read once per epoch",
+    )
     dedup: str = option("exact", doc="which repeated documents are dropped", choices=("exact", "none"))
     unsupervised: str = option(
         "drop",

@@ -6,7 +6,7 @@ round up, so that what was asked for is covered. What cannot be worked out is le
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -14,6 +14,7 @@ import attrs
 from codex_core.errors import ConfigError, InputError, MissingDependency
 from codex_core.lock import Lock, Plan
 from codex_core.planning import assets
+from codex_core.planning.mixing import epoch_rows
 from codex_core.planning.rules import PHASE_OPTIONS
 from codex_core.planning.structuring import options_from
 from codex_core.records import Memory
@@ -33,7 +34,7 @@ def settle(plan: Plan, prepared: PreparedData, *, registry: Registry, environmen
     if plan.batch_rows is None or plan.duration is None:
         raise _not_described(plan)
     manifest = prepared.manifest
-    num_rows = int(manifest["splits"]["train"]["rows"])
+    num_rows = _rows_of_epoch(plan, manifest["splits"]["train"])
     if num_rows == 0:
         raise _no_rows(plan, "train", "data.sources")
     steps_of = {
@@ -63,7 +64,7 @@ def settle(plan: Plan, prepared: PreparedData, *, registry: Registry, environmen
         durations=steps_of,
         epochs=steps * plan.batch_rows / num_rows,
         tokens=steps * plan.batch_rows * plan.seq_len,
-        data=_data(prepared) | _assets(plan, registry),
+        data=_data(prepared, plan.config["data"].get("weights")) | _assets(plan, registry),
         environment=dict(environment),
         config=dict(plan.config),
         plugins=tuple(dict(plugin) for plugin in registry.freeze()),
@@ -71,15 +72,36 @@ def settle(plan: Plan, prepared: PreparedData, *, registry: Registry, environmen
     return _with_sizes(lock, plan, registry)
 
 
-def _data(prepared: PreparedData) -> dict[str, Any]:
-    """What identifies the data, and where in the store it is, as a name without a folder."""
+def _rows_of_epoch(plan: Plan, train: Mapping[str, Any]) -> int:
+    """Rows of an epoch: all of the training split, or the run in which the longest source of a mixture ends."""
+    weights = plan.config["data"].get("weights")
+    if weights is None:
+        return int(train["rows"])
+    rows = train["rows_of_sources"]
+    if 0 in rows:
+        number = rows.index(0)
+        raise ConfigError(
+            code="CFG-011",
+            what=f"source {number} has a weight of {weights[number]} and no rows in the training split",
+            where=f"{plan.origins.get('data.weights', 'default')}, data.weights",
+            why=f"its sources have {', '.join(map(str, rows))} rows",
+            fix="leave the source out, or add documents to it",
+        )
+    return epoch_rows(weights, rows)
+
+
+def _data(prepared: PreparedData, weights: Sequence[int] | None) -> dict[str, Any]:
+    """What identifies the data and its order, and where in the store it is, as a name without a folder."""
     manifest = prepared.manifest
+    mixed = "" if weights is None else f";weights={':'.join(map(str, weights))}"
+    order = {"order": f"{manifest['order']}{mixed}"} if "order" in manifest else {}
     kept = ("documents", "tokens", "supervised", "rows", "bytes")
     return {
         "fingerprint": prepared.fingerprint,
         "folder": prepared.path.name,
         "manifest_digest": prepared.manifest_digest,
         "tokenizer": manifest["tokenizer"]["fingerprint"],
+        **order,
         "splits": {
             name: {key: held[key] for key in kept if key in held} for name, held in manifest["splits"].items()
         },

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from difflib import get_close_matches
+from typing import Any
 
 import attrs
 
@@ -30,10 +31,10 @@ _ROLLBACKS = 3
 
 def rows_of(prepared: PreparedData, lock: Lock) -> PackedRows:
     """The rows that a lock trains on, with its documents left out."""
-    seed, without = lock.seeds["data.order"], _left_out(lock)
+    seed, without, mixed = lock.seeds["data.order"], _left_out(lock), _mixed(lock)
     if not without:
-        return prepared.packed("train", seed=seed)
-    return _able(prepared).packed("train", seed=seed, without=without)
+        return prepared.packed("train", seed=seed, **mixed)
+    return _able(prepared).packed("train", seed=seed, without=without, **mixed)
 
 
 def leave_out(
@@ -71,7 +72,8 @@ def carried_over(before: Lock, after: Lock) -> Lock:
 def documents_of(back: RollBack, lock: Lock, *, prepared: PreparedData) -> list[str]:
     """The documents that the rows of a failed step are learned from; raises `RunFailed` when there is none left."""
     without = _left_out(lock)
-    held = _able(prepared).documents_at("train", seed=lock.seeds["data.order"], positions=back.positions)
+    able, seed = _able(prepared), lock.seeds["data.order"]
+    held = able.documents_at("train", seed=seed, positions=back.positions, **_mixed(lock))
     first = min(back.positions, default=0)
     documents = [id for id in held if without.get(id, first + 1) > first]
     if not documents:
@@ -107,6 +109,12 @@ def require_another_time(history: History, lock: Lock, back: RollBack) -> None:
 def _left_out(lock: Lock) -> Mapping[str, int]:
     found: Mapping[str, int] = lock.data.get(WITHOUT, {})
     return found
+
+
+def _mixed(lock: Lock) -> dict[str, Any]:
+    """What mixes sources by weights, for sets that are asked to."""
+    weights = lock.config.get("data", {}).get("weights")
+    return {} if weights is None else {"weights": tuple(weights)}
 
 
 def _able(prepared: PreparedData) -> LeavingOut:
