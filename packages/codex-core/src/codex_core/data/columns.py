@@ -6,6 +6,7 @@ writers hold at most a megabyte; a place that cannot be written, a full disk inc
 
 from __future__ import annotations
 
+import mmap
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -139,6 +140,15 @@ def read_column(path: Path, dtype: DTypeLike) -> NDArray[Any]:
     if path.stat().st_size == 0:
         return np.empty(0, dtype=kind)
     return np.memmap(path, dtype=kind, mode="r")
+
+
+def forget(values: NDArray[Any]) -> None:
+    """Let the system take back the memory of a mapped column; it is read again when it is used again."""
+    held: Any = values
+    while held is not None and not isinstance(held, mmap.mmap):
+        held = getattr(held, "base", None)
+    if held is not None and hasattr(mmap, "MADV_DONTNEED"):
+        held.madvise(mmap.MADV_DONTNEED)
 
 
 class TextColumn:

@@ -18,12 +18,16 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from codex_core.contracts import RowBatch
+from codex_core.data.columns import forget
 
 Integers = NDArray[np.integer]
 Signed = NDArray[np.int64]
 
 #: Beyond so many pieces per row, gathering by index is quicker than mending row by row.
 _MOST_PIECES_PER_ROW = 3
+
+#: Mask that is summed at once.
+_MOST_MASK_BYTES = 8 << 20
 
 #: Where at most one in so many tokens is not learned, these are looked up instead of summing all.
 _FEW = 64
@@ -193,15 +197,23 @@ def shards_of(tokens: TokenColumns | Sequence[TokenColumns]) -> Sequence[TokenCo
 
 
 def _sums_of_mask(mask: NDArray[np.uint8], start: Signed, length: Signed) -> Signed:
-    """Sums of disjoint stretches in rising order, none of them empty."""
-    borders = np.stack([start, start + length], axis=1).reshape(-1)
-    low = int(borders[0])
-    stretch = mask[low : int(borders[-1])]
-    num_zeros = len(stretch) - int(np.count_nonzero(stretch))
-    if num_zeros <= len(stretch) // _FEW:  # plain text: count what is not learned, a tenth of the time
-        zeros = np.flatnonzero(stretch == 0) + low
-        return length - np.diff(np.searchsorted(zeros, borders))[::2]
-    return np.add.reduceat(stretch, borders[:-1] - low, dtype=np.int64)[::2]
+    """Sums of disjoint stretches in rising order, none of them empty; some megabytes of the mask at a time."""
+    sums = np.empty(len(start), dtype=np.int64)
+    first = 0
+    while first < len(start):
+        last = int(np.searchsorted(start, start[first] + _MOST_MASK_BYTES))
+        borders = np.stack([start[first:last], start[first:last] + length[first:last]], axis=1).reshape(-1)
+        low = int(borders[0])
+        held = np.array(mask[low : int(borders[-1])])
+        num_zeros = len(held) - int(np.count_nonzero(held))
+        if num_zeros <= len(held) // _FEW:  # plain text: count what is not learned, a tenth of the time
+            zeros = np.flatnonzero(held == 0) + low
+            sums[first:last] = length[first:last] - np.diff(np.searchsorted(zeros, borders))[::2]
+        else:
+            sums[first:last] = np.add.reduceat(held, borders[:-1] - low, dtype=np.int64)[::2]
+        forget(mask)
+        first = last
+    return sums
 
 
 def _plain(values: NDArray[Any]) -> NDArray[Any]:
