@@ -238,10 +238,28 @@ class Forgetful:
         self.checkpoints.save(**saved)
 
 
+class Promising(Forgetful):
+    """Checkpoints that promise copies of a number which goes on counting."""
+
+    now = 0
+
+    def resume(self):
+        return self.checkpoints.resume()
+
+    def is_due(self, step):
+        self.now = step
+        return self.checkpoints.is_due(step)
+
+    def save(self, **saved):
+        files = {**saved["files"], "trainer/live.txt": lambda path: path.write_text(str(self.now))}
+        self.checkpoints.save(**{**saved, "files": files, "detached": True})
+
+
 @pytest.mark.parametrize(
     ("replaced", "says"),
     [
         ({"checkpoints": Forgetful}, "differ"),
+        ({"checkpoints": Promising}, "saved as `detached` at step 2 and written later"),
         ({"emit": lambda emit: lambda event: None}, "StepDone was due"),
         ({"evaluate": lambda evaluate: lambda live, step: {}}, "evaluation was due"),
         ({"evaluate": lambda evaluate: lambda live, step: evaluate(None, step)}, "LanguageModel"),

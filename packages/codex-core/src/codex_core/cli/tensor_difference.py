@@ -116,7 +116,8 @@ def _values(piece: NDArray[np.uint8], dtype: str) -> NDArray[np.float64]:
     raw = np.ascontiguousarray(piece).view(_DTYPES.get(dtype, np.uint8))
     if dtype == "BF16":
         raw = (raw.astype(np.uint32) << 16).view(np.float32)
-    return raw.astype(np.float64)
+    values: NDArray[np.float64] = raw.astype(np.float64)
+    return values
 
 
 def _larger(largest: float, one: NDArray[np.float64], two: NDArray[np.float64]) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -126,13 +126,18 @@ def small_lock(
 
 @attrs.define(kw_only=True)
 class FolderCheckpoints:
-    """Checkpoints in plain folders, `step-<n>`; `resume_step` says where to continue, None for the start."""
+    """Checkpoints in plain folders, `step-<n>`; `resume_step` says where to continue, None for the start.
+
+    With `asynchronous`, what is handed over as `detached` is written as late as may be: at the next save, or when
+    somebody waits.
+    """
 
     root: Path
     every: int
     last: int
     resume_step: int | None = None
     asynchronous: bool = False
+    _late: Callable[[], None] | None = None
 
     def resume(self) -> SavedState | None:
         """The state saved at `resume_step`."""
@@ -155,16 +160,27 @@ class FolderCheckpoints:
         files: Mapping[str, WriteFile],
         detached: bool = False,
     ) -> None:
-        """Write the payload and the state at once; a step is saved once."""
-        for name, write in files.items():
-            path = self.path(step) / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write(path)
-        saved = {"step": step, "position": position, "tokens": tokens, "state": dict(state)}
-        (self.path(step) / "state.json").write_text(json.dumps(saved, sort_keys=True), encoding="utf-8")
+        """Write the payload and the state; a step is saved once."""
+        self.finish()
+
+        def write_all() -> None:
+            for name, write in files.items():
+                path = self.path(step) / name
+                path.parent.mkdir(parents=True, exist_ok=True)
+                write(path)
+            saved = {"step": step, "position": position, "tokens": tokens, "state": dict(state)}
+            (self.path(step) / "state.json").write_text(json.dumps(saved, sort_keys=True), encoding="utf-8")
+
+        if detached and self.asynchronous:
+            self._late = write_all
+        else:
+            write_all()
 
     def finish(self) -> None:
-        """Nothing is ever in flight here."""
+        """Write what was put off."""
+        late, self._late = self._late, None
+        if late is not None:
+            late()
 
     def path(self, step: int) -> Path:
         """The folder of a step."""

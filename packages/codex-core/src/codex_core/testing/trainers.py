@@ -37,6 +37,7 @@ def check_trainer(
     setting = _Setting(cls=cls, options=options, model=model, data=data, lock=lock, folder=folder)
     whole = setting.run("whole", stop_after=None)
     _check_whole(whole, lock)
+    _check_beside(setting, whole)
     for step in range(1, lock.steps):
         _check_broken(setting, whole, step)
     return whole.checkpoints.path(lock.steps)
@@ -83,11 +84,21 @@ class _Setting:
     lock: Lock
     folder: Path
 
-    def run(self, name: str, *, stop_after: int | None, resume_step: int | None = None) -> _Run:
-        """One `fit`; `should_stop` says yes after `stop_after` steps of this attempt have been asked about."""
+    def run(
+        self, name: str, *, stop_after: int | None, resume_step: int | None = None, beside: bool = False
+    ) -> _Run:
+        """One `fit`; `should_stop` says yes after `stop_after` steps of this attempt have been asked about.
+
+        With `beside` the shell offers to write while training goes on.
+        """
         checkpoints = FolderCheckpoints(
-            root=self.folder / name, every=self.lock.save_every, last=self.lock.steps, resume_step=resume_step
+            root=self.folder / name,
+            every=self.lock.save_every,
+            last=self.lock.steps,
+            resume_step=resume_step,
+            asynchronous=beside,
         )
+        config = {**self.lock.config, "checkpoint": {"asynchronous": beside}}
         events: list[Event] = []
         evaluated: list[int] = []
         asked = 0
@@ -105,7 +116,7 @@ class _Setting:
             return {"scored": math.fsum(scores[0])}
 
         result = self.cls(self.options).fit(
-            self.lock,
+            attrs.evolve(self.lock, config=config),
             self.data,
             load=self._load,
             emit=events.append,
@@ -113,6 +124,7 @@ class _Setting:
             evaluate=evaluate,
             should_stop=should_stop,
         )
+        checkpoints.finish()
         steps = [event for event in events if isinstance(event, StepDone)]
         return _Run(checkpoints=checkpoints, result=result, events=steps, evaluated=evaluated)
 
@@ -152,6 +164,22 @@ def _check_whole(whole: _Run, lock: Lock) -> None:
         )
     names = whole.checkpoints.contents(lock.steps)
     claim(any(name.startswith("model/") for name in names), "a checkpoint must hold files under model/")
+
+
+def _check_beside(setting: _Setting, whole: _Run) -> None:
+    """What a trainer hands over as `detached` must not change any more when it is written later."""
+    late = setting.run("beside", stop_after=None, beside=True)
+    for step in range(1, setting.lock.steps + 1):
+        if not whole.checkpoints.is_due(step):
+            continue
+        at_once, later = whole.checkpoints.contents(step), late.checkpoints.contents(step)
+        differing = sorted(
+            name for name in at_once.keys() | later.keys() if at_once.get(name) != later.get(name)
+        )
+        claim(
+            not differing,
+            f"saved as `detached` at step {step} and written later, these files differ: {differing}",
+        )
 
 
 def _check_broken(setting: _Setting, whole: _Run, step: int) -> None:
