@@ -139,15 +139,19 @@ def test_folding_for_inference_changes_no_function(model, tmp_path):
     )
 
 
-def test_generation_is_that_of_the_whole_row(model):
-    """Greedy continuation with the cache is what reading everything anew for each token gives."""
+@pytest.mark.parametrize("is_opened", [False, True])
+def test_generation_is_that_of_the_whole_row(model, is_opened, tmp_path):
+    """Greedy continuation, live and from a file, is what reading everything anew for each token gives."""
     prompt = _ids(1, 4)[0].tolist()
     settings = GenerationSettings(max_new_tokens=6, temperature=0.0)
     expected = list(prompt)
     for _ in range(6):
         expected.append(int(_logits(model, *one_document(torch.tensor([expected])))[0, -1].argmax()))
+    for name, write in model.payload(model.trainable()).items():
+        write(tmp_path / name)
+    language_model = Decoder.open(tmp_path) if is_opened else model.language_model()
 
-    chunks = model.language_model().generate([prompt, prompt[:2]], settings)
+    chunks = language_model.generate([prompt, prompt[:2]], settings)
     assert [token for chunk in chunks if chunk.index == 0 for token in chunk.ids] == expected[4:]
 
 

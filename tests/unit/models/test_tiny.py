@@ -152,3 +152,31 @@ def test_list_names_models_of_catalogues_and_runs(tmp_path, monkeypatch, capsys)
         ("c", "codex model"),
     ]
     assert all(one["size_bytes"] > 400_000 for one in found)
+
+
+@pytest.mark.parametrize(("dtype", "device"), [("float32", "cpu"), ("bfloat16", "auto"), ("float64", "cpu")])
+def test_printed_placement_is_that_of_the_parameters(tmp_path, monkeypatch, capsys, dtype, device):
+    """The line about device and type says what the parameters have; `auto` takes what the machine offers."""
+    monkeypatch.chdir(tmp_path)
+    made(tmp_path / "d")
+    parameter = next(Decoder.open(tmp_path / "d" / "model", device=device, dtype=dtype).model.parameters())
+
+    words = ["--device", device, "--dtype", dtype, "--max-new-tokens", "1", "A"]
+    assert main(["generate", "--model", "d", *words]) == 0
+    said = capsys.readouterr().err
+    assert f"computing on {parameter.device} in {dtype}" in said and str(parameter.dtype) == f"torch.{dtype}"
+    assert main(["-q", "generate", "--model", "d", *words]) == 0
+    assert "computing on" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "code"), [(["--dtype", "float3"], 2), (["--device", "abacus"], 2), (["--dtype", "int8"], 2)]
+)
+def test_misspelt_placement_is_refused(tmp_path, monkeypatch, capsys, words, code):
+    """A device or type that does not exist is a usage mistake, never replaced by another."""
+    monkeypatch.chdir(tmp_path)
+    made(tmp_path / "d")
+
+    assert main(["generate", "--model", "d", *words, "A"]) == code
+    said = capsys.readouterr()
+    assert "error[MOD-004]" in said.err and said.out == ""
