@@ -334,6 +334,14 @@ def test_memory_and_disk_are_worked_out_where_a_component_tells(registry):
     assert lock.notes == ()
 
 
+@pytest.mark.parametrize(("every", "is_noted"), [("2 steps", True), ("3 steps", False), ("1 steps", False)])
+def test_a_best_that_cannot_be_told_is_noted(registry, every, is_noted):
+    """Saves that never meet an evaluation before the end: keep_best has little to rank, and the plan says so."""
+    lock = settled(registry, evaluation={"every": "3 steps"}, checkpoint={"every": every})
+    assert lock.steps == 5
+    assert any("keep_best ranks the last checkpoint only" in note for note in lock.notes) == is_noted
+
+
 def test_what_cannot_be_worked_out_is_noted(registry):
     """No estimate, or one that fails, leaves memory out and says so; training need not know."""
     rows = [attrs.evolve(row, estimate=None) if row.name == "net" else row for row in registry.rows]

@@ -6,6 +6,7 @@ round up, so that what was asked for is covered. What cannot be worked out is le
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -113,10 +114,21 @@ def _assets(plan: Plan, registry: Registry) -> dict[str, Any]:
     return {"assets": held} if held else {}
 
 
+def _unranked(lock: Lock, keep_best: int) -> list[str]:
+    """A note when saves and evaluations meet at the end only, so that the best of a run cannot be told before."""
+    save, evaluate = lock.save_every, lock.evaluate_every
+    if not (keep_best and evaluate and 0 < save < lock.steps) or math.lcm(save, evaluate) < lock.steps:
+        return []
+    return [
+        f"checkpoint.keep_best ranks the last checkpoint only: saves come each {save} steps, evaluations each "
+        f"{evaluate}, and they meet at the end"
+    ]
+
+
 def _with_sizes(lock: Lock, plan: Plan, registry: Registry) -> Lock:
     """The lock with predicted memory, and the disk that its checkpoints will take."""
     parts: list[Memory] = []
-    notes: list[str] = []
+    notes = _unranked(lock, int(plan.config["checkpoint"]["keep_best"]))
     for section in ("model", "trainer"):
         choice = plan.choices[section]
         row = registry.find(choice.kind, choice.id or choice.name, usable=False)
