@@ -26,7 +26,7 @@ OLDEST_PYTHON = "3.11"
 HELD = ("torch==2.13.0", "hatch==1.18.2")
 
 #: `test` comes first, because the others follow its versions.
-ORDER = ("test", "default", "core", "lint", "types", "docs", "bench")
+ORDER = ("test", "default", "core", "lint", "types", "docs", "bench", "peer-data")
 
 
 def requirements(environment: Mapping[str, Any], default: Mapping[str, Any]) -> list[str]:
