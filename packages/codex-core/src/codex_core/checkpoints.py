@@ -169,9 +169,7 @@ class CheckpointStore:
         except (Interrupted, KeyboardInterrupt):
             self._give_up()
             raise
-        except (
-            BaseException
-        ) as error:  # a save in flight ends well or is noted beside what happened; raised again
+        except BaseException as error:  # raised again, after the save in flight has ended
             try:
                 self.finish()
             except BaseException as other:  # noqa: BLE001 - the first failure is the one to tell
