@@ -43,6 +43,16 @@ class Asked:
             session, self.path, self.overrides, seed=self.seed, bypass_safety=self.bypass_safety
         )
 
+    def plan_for(self, session: Session, run: RunDir) -> Plan | None:
+        """The plan of what is wanted of a run that continues; None when nothing but that was asked.
+
+        Overrides without a configuration change the run's own.
+        """
+        if self.path is None and not (self.overrides or self.seed is not None or self.bypass_safety):
+            return None
+        path = run.path / "config.yaml" if self.path is None else self.path
+        return attrs.evolve(self, path=path).plan(session)
+
 
 def _shared_options(command: Any) -> Any:
     """The arguments and options that say which configuration is meant."""
@@ -247,7 +257,6 @@ def _resume_named(
     without: tuple[str, ...],
 ) -> RunResult:
     """Continue the run that `--resume REF` or `--run-dir` names."""
-    wanted = None if asked.path is None else asked.plan(session)
     if resume in (None, "auto"):
         assert run_dir is not None
         if resume_or_start and not run_dir.exists():
@@ -258,6 +267,7 @@ def _resume_named(
         folder = runs.find(resume, session.places)
         named = Path(resume)
         checkpoint = named if (named / "MANIFEST.json").is_file() else None
+    wanted = asked.plan_for(session, folder)
     say(f"resuming {folder.path}")
     return work.resume(session, folder, checkpoint=checkpoint, asked=wanted, without=without)
 
