@@ -19,7 +19,7 @@ import attrs
 from codex_core.errors import InputError
 from codex_tokenizers.splitting import MARGIN
 
-PIECE_CHARACTERS = 1 << 16
+PIECE_CHARACTERS = 1 << 13
 CHUNK_BYTES = 1 << 20
 
 
