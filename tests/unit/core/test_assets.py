@@ -54,6 +54,13 @@ def test_of_a_checkpoint_only_the_model_counts(folder):
     assert _digested(folder.parent / "checkpoint").digest == before
 
 
+def test_weights_beside_a_tokenizer_decide_nothing_of_it(folder):
+    """A tokenizer that is taken from the directory of a model does not depend on the model."""
+    asset = assets.digested(folder, written="base", option="tokenizer.path")
+
+    assert sorted(asset.files) == ["inner/extra.json"]
+
+
 def test_a_file_that_is_not_there_is_refused_with_its_option(tmp_path):
     """An absent or empty folder is exit 4 and says which option named it."""
     (tmp_path / "empty").mkdir()

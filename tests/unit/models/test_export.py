@@ -8,6 +8,7 @@ import shutil
 import attrs
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 transformers = pytest.importorskip("transformers")
 pytest.importorskip("codex_tokenizers")
@@ -20,6 +21,7 @@ from codex_models import exporting, hf_export, hf_loading, model_folder  # noqa:
 from codex_models.decoder import Decoder  # noqa: E402
 from codex_models.hf_layouts import LAYOUTS, fitting_layout, layout_for  # noqa: E402
 from codex_models.options import DecoderOptions  # noqa: E402
+from codex_models.state import model_fingerprint  # noqa: E402
 from tests.support.hf_directories import causal_model, directory, edit_config  # noqa: E402
 
 pytestmark = pytest.mark.slow
@@ -252,6 +254,32 @@ def test_import_without_a_tokenizer_says_so(project, capsys):
     assert main(["generate", "--model", "m", "x"]) == 4
     assert "error[MOD-018]" in capsys.readouterr().err
     assert main(["model", "export", "m", "--out", "out"]) == 4
+
+
+def test_weights_in_several_files_are_read(project):
+    """A directory whose weights are cut into files with an index gives the decoder of the uncut one."""
+    model = causal_model("qwen3")
+    model.save_pretrained(project.path / "cut", max_shard_size="5KB")
+    model.save_pretrained(project.path / "whole")
+    assert len(list((project.path / "cut").glob("model-*.safetensors"))) > 2
+
+    cut, whole = (Decoder.from_folder(project.path / name) for name in ("cut", "whole"))
+    assert model_fingerprint(cut) == model_fingerprint(whole)
+
+
+def test_files_of_the_first_gpt2_kind_are_read(project):
+    """Names without their prefix, and masks saved beside the parameters, are what GPT-2 was published with."""
+    folder = directory(project.path / "d", "gpt2")
+    expected = model_fingerprint(Decoder.from_folder(folder))
+    tensors = {
+        name.removeprefix("transformer."): tensor
+        for name, tensor in load_file(folder / "model.safetensors").items()
+    }
+    tensors["h.0.attn.bias"] = torch.ones(1, 1, 32, 32)
+    tensors["lm_head.weight"] = tensors["wte.weight"].clone()
+    save_file(tensors, folder / "model.safetensors")
+
+    assert model_fingerprint(Decoder.from_folder(folder)) == expected
 
 
 def test_weights_of_any_bit_width_become_float32(project):

@@ -115,7 +115,8 @@ def write_config(options: DecoderOptions, layout: Layout, *, vocab_size: int, dt
             "n_positions": options.context_length,
             "activation_function": names[options.activation],
             "layer_norm_epsilon": options.norm_eps,
-            **dict.fromkeys(("attn_pdrop", "embd_pdrop", "resid_pdrop"), options.dropout),
+            **dict.fromkeys(("embd_pdrop", "resid_pdrop"), options.dropout),
+            "attn_pdrop": 0.0,
         }
     return common | {
         "num_hidden_layers": options.layers,

@@ -1,8 +1,9 @@
 """Files that decide numbers and are no data: weights to begin with, a saved tokenizer. Their digests stand in the lock.
 
 Decisions: which options name such files, they say themselves (`unit="path"` in the sections below); of a folder
-that holds a model in `model/` only that part counts; hidden files and Markdown decide nothing; a lock holds paths
-as they were written, relative ones are looked for in the working directory and then in the project.
+that holds a model in `model/` only that part counts; hidden files and Markdown decide nothing, and weights decide
+nothing of a tokenizer that lies beside them; a lock holds paths as they were written, relative ones are looked for
+in the working directory and then in the project.
 """
 
 from __future__ import annotations
@@ -22,6 +23,9 @@ from codex_core.planning.references import resolved
 if TYPE_CHECKING:
     from codex_core.lock import Lock, Plan
     from codex_core.registry import Registry
+
+#: What lies beside a tokenizer in the directory of a model and decides no id.
+_WEIGHTS = (".safetensors", ".bin", ".pt", ".pth")
 
 #: Sections whose files decide numbers beside the prepared data, and the kinds that stand there.
 SECTIONS = {"tokenizer": "tokenizers", "model": "models", "trainer": "trainers"}
@@ -62,7 +66,11 @@ def path_options(options: type | None) -> list[str]:
 def digested(place: Path, *, written: str, option: str) -> Asset:
     """The digests of a file or folder; raises `InputError` when it is not there."""
     try:
-        files = {name: file_digest(path, "blake3") for name, path in _files(place)}
+        files = {
+            name: file_digest(path, "blake3")
+            for name, path in _files(place)
+            if not (option.startswith("tokenizer.") and path.suffix in _WEIGHTS)
+        }
     except OSError as error:
         raise _absent(place, option, why=error.strerror or str(error)) from error
     if not files:
