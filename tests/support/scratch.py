@@ -98,6 +98,7 @@ def make(path: Path) -> Project:
     for name, layout in (("tiny", "codex"), ("directory", "llama")):
         (path / name).mkdir()
         importlib.import_module("codex_models.tiny").fill(path / name, seed=1, layout=layout)
+    importlib.import_module("tests.support.adapters").adapter(path / "adapted", base=path / "tiny")
     if importlib.util.find_spec("codex_tokenizers") is not None:
         learned = project.codex("tokenizer", "train", "--config", "tokenizer.yaml")
         assert learned.code == 0, learned
@@ -117,7 +118,7 @@ def arguments_of(line: str, folder: Path) -> list[str]:
     places = {"step-00000040": newest, "/KEY": f"/{prepared}"}
     if "new" not in words:  # a plugin of somebody's own that the pages speak of
         places["my-tok"] = "codex-tokenizers"
-    if "--without DOC" in line:
+    if "--without DOC" in line or "--doc DOC" in line:
         places["DOC"] = next(open_prepared(next(folder.glob(".codex/store/tokens/*/"))).document_ids("train"))
     if "model.order" in line:
         places["run.yaml"] = "ngram.yaml"

@@ -11,6 +11,7 @@ from codex_core.cli.data_overlap import overlap
 from codex_core.cli.data_prepare import prepare
 from codex_core.cli.data_preview import preview
 from codex_core.cli.data_seal import seal
+from codex_core.cli.data_trace import trace
 from codex_core.cli.data_validate import validate
 from codex_core.cli.data_verify import verify
 
@@ -35,6 +36,7 @@ for command in (
     inspect,
     verify,
     index,
+    trace,
     overlap,
     gc,
 ):
