@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from codex_core.errors import RollBack, RunFailed
+from codex_core.journal import plain
 from tests.support.decoders import TINY, CountingRows, options_for, train
 from tests.support.trainings import MarkedRows
 
@@ -52,8 +53,8 @@ def test_a8_skip_leaves_the_weights_and_goes_on(tmp_path):
     assert not _equal(breaker.weights[5], breaker.weights[6])
     told = trained.of_kind("update_withheld")
     assert [(event.step, event.action, event.skipped) for event in told] == [(4, "skip", 1), (5, "skip", 2)]
-    assert {event.grad_norm for event in told} <= {"inf", "nan"}
-    assert all(math.isfinite(float(event.loss)) for event in told)
+    assert not any(math.isfinite(event.grad_norm) for event in told)
+    assert all(math.isfinite(event.loss) for event in told)
     rows = {event.step: event.metrics for event in trained.of_kind("step")}
     assert set(rows[4]) == {"lr", "skipped_steps"} and rows[5]["skipped_steps"] == 2.0
     assert rows[6]["skipped_steps"] == 2.0 and math.isfinite(rows[6]["loss"])
@@ -125,6 +126,7 @@ def test_a8_stop_tells_before_it_ends(tmp_path):
     assert (told.step, told.action, told.positions) == (3, "stop", tuple(range(8, 12)))
     assert told.sentence().startswith("warning: step 3 was not applied, its loss is ")
     assert f"gradient norm {told.grad_norm}: stop" in told.sentence()
+    assert plain(told.fields())["grad_norm"] in ("NaN", "Infinity")
 
 
 @pytest.mark.parametrize(("micro_batch_rows", "suspects"), [(1, (6,)), (2, (6, 7)), (4, (4, 5, 6, 7))])

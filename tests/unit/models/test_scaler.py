@@ -83,3 +83,34 @@ def test_fp16_is_refused_on_a_processor(tmp_path):
         train(tmp_path, options=options_for(precision="fp16"))
     assert caught.value.exit_code == 6 and "bf16" in caught.value.fix
     assert training_dtype("fp16", torch.device("cuda")) == torch.float16
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an accelerator")
+def test_fp16_learns_on_an_accelerator_and_resumes_its_scale(tmp_path):
+    """On a device that has fp16 the loss falls, updates are applied, and the scale goes on where it was."""
+    options = options_for(device="cuda", precision="fp16", lr=3e-2)
+    whole = train(
+        tmp_path / "a", options=options, steps=40, log_every=1, exactness="L0", save_at=frozenset({20, 40})
+    )
+    losses = [event.metrics["loss"] for event in whole.of_kind("step") if "loss" in event.metrics]
+    assert losses[-1] < 0.7 * losses[0]
+    saved = whole.checkpoints.saved
+    rest = train(
+        tmp_path / "b",
+        options=options,
+        steps=40,
+        exactness="L0",
+        parent=saved[20],
+        save_at=frozenset({40}),
+    )
+    assert rest.checkpoints.saved[40].state["scaler"] == saved[40].state["scaler"]
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an accelerator")
+def test_exactness_on_an_accelerator_needs_a_fixed_workspace(tmp_path, monkeypatch):
+    """Without cuBLAS's fixed workspace L1 is refused on a device, with the variable to set."""
+    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
+    with pytest.raises(CapabilityMissing, match="L1 cannot be held"):
+        train(tmp_path, options=options_for(device="cuda"))

@@ -38,10 +38,12 @@ class TrainingPrepared(Event):
         """The run's card: device, arithmetic, exactness, objective, sizes."""
         share = "" if self.supervised_share is None else f" on {self.supervised_share:.1%} of targets"
         average = ", evaluated as a running average" if self.evaluates == "average" else ""
+        ratio = self.num_trainable / self.num_parameters
+        part = f" ({ratio:.2%})" if ratio < 1 else ""
         return (
             f"exactness {self.exactness}: {self.dtype} on {self.device}, {self.threads} threads, "
             f"torch {self.torch_version}; {self.objective}{share}, {self.num_trainable:,} of "
-            f"{self.num_parameters:,} parameters{average}"
+            f"{self.num_parameters:,} parameters{part}{average}"
         )
 
 
@@ -49,14 +51,14 @@ class TrainingPrepared(Event):
 class UpdateWithheld(Event):
     """A step whose loss or gradient is not finite: no update was applied, and then `action`.
 
-    `loss` and `grad_norm` are the numbers as they were, as text (`nan`, `inf`); `skipped` counts the steps that the
+    `loss` and `grad_norm` are the numbers as they were (the journal has `NaN` and `Infinity`); `skipped` counts the steps that the
     run went on without, this one included; `positions` are the rows under suspicion.
     """
 
     kind: ClassVar[str] = "update_withheld"
     step: int
-    loss: str
-    grad_norm: str
+    loss: float
+    grad_norm: float
     action: str
     skipped: int
     positions: tuple[int, ...]

@@ -1,7 +1,7 @@
 """What a training refuses, skips or tells before its numbers reach the weights.
 
 Decisions: an update is applied only when loss and gradient norm are finite; what they really were is an event of
-its own, as text, because neither JSON nor a mean can hold them; a skipped step counts as a step (its rows are
+its own, because no mean can hold them; a skipped step counts as a step (its rows are
 consumed, its loss is in no mean), so that the order of the data does not depend on what was skipped.
 """
 
@@ -142,8 +142,8 @@ def _stopped(what: str, rows: str, skipped: int) -> CodexError:
 def _told(outcome: Outcome, *, step: int, action: str, skipped: int) -> UpdateWithheld:
     return UpdateWithheld(
         step=step,
-        loss=str(outcome.loss),
-        grad_norm=str(outcome.grad_norm),
+        loss=outcome.loss,
+        grad_norm=outcome.grad_norm,
         action=action,
         skipped=skipped if action == "skip" else 0,
         positions=outcome.suspects or outcome.positions,
