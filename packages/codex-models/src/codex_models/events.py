@@ -51,8 +51,8 @@ class TrainingPrepared(Event):
 class UpdateWithheld(Event):
     """A step whose loss or gradient is not finite: no update was applied, and then `action`.
 
-    `loss` and `grad_norm` are the numbers as they were (the journal has `NaN` and `Infinity`); `skipped` counts the steps that the
-    run went on without, this one included; `positions` are the rows under suspicion.
+    `loss` and `grad_norm` are the numbers as they were (the journal has `NaN` and `Infinity`); `skipped` counts the
+    steps that the run went on without, this one included; `positions` are the rows under suspicion.
     """
 
     kind: ClassVar[str] = "update_withheld"
