@@ -23,6 +23,9 @@ from codex_core.data.columns import forget
 Integers = NDArray[np.integer]
 Signed = NDArray[np.int64]
 
+#: A stretch of a row that its window does not have: row, place, length, number of the piece (-1: padding), token.
+Mend = tuple[int, int, int, int, int]
+
 #: Beyond so many pieces per row, gathering by index is quicker than mending row by row.
 _MOST_PIECES_PER_ROW = 3
 
@@ -79,7 +82,7 @@ class Gatherer:
         only = self._shards[0] if len(self._shards) == 1 else None
         self._ids: Integers | None
         self._masks: NDArray[np.uint8] | None
-        if only is not None and len(only.ids) > plan.seq_len:
+        if only is not None and len(only.ids) > plan.seq_len + 1:
             self._ids = sliding_window_view(only.ids, plan.seq_len + 1)
             self._masks = sliding_window_view(only.loss_mask, plan.seq_len)
         else:
@@ -87,50 +90,55 @@ class Gatherer:
 
     def gather(self, rows: Signed) -> RowBatch:
         """The batch of these rows, all arrays (R, L)."""
+        windows = self.windows(rows)
+        return self.by_index(rows) if windows is None else windows.batch(0, len(rows))
+
+    def windows(self, rows: Signed) -> Windows | None:
+        """What is needed to copy batches of these rows quickly; None when gathering by index is quicker."""
+        if self._ids is None or self._masks is None or not len(rows):
+            return None
         first = self._first_piece[rows]
         num_pieces = self._first_piece[rows + 1] - first
-        if self._ids is not None and 0 < num_pieces.sum() <= _MOST_PIECES_PER_ROW * len(rows):
-            start = self._shards[0].offsets[self._document[first]] + self._start[first]
-            if start.max() < len(self._ids):
-                return self._from_windows(first, num_pieces, start)
-        return self._by_index(first, num_pieces)
-
-    def _from_windows(self, first: Signed, num_pieces: Signed, start: Signed) -> RowBatch:
-        assert self._ids is not None and self._masks is not None
-        shape = len(first), self._seq_len
-        window = self._ids[start]  # (R, L + 1)
-        batch = RowBatch(
-            inputs=window[:, :-1].astype(np.int64),
-            targets=window[:, 1:].astype(np.int64),
-            loss_mask=self._masks[start + 1].view(np.bool_),
-            positions=np.empty(shape, dtype=np.int64),
-            document_ids=np.zeros(shape, dtype=np.int64),
+        if not 0 < num_pieces.sum() <= _MOST_PIECES_PER_ROW * len(rows):
+            return None
+        start = self._shards[0].offsets[self._document[first]] + self._start[first]
+        fits = start < len(self._ids)
+        return Windows(
+            ids=self._ids,
+            masks=self._masks,
+            shard=self._shards[0],
+            places=self._places,
+            start=np.minimum(start, len(self._ids) - 1),
+            mends=self._mends(first, num_pieces, fits),
         )
-        batch.positions[:] = self._places
-        length = self._length[first]
-        for row in np.flatnonzero(length < self._seq_len).tolist():
-            self._mend(batch, row, first=int(first[row]), num_pieces=int(num_pieces[row]))
-        return batch
 
-    def _mend(self, batch: RowBatch, row: int, *, first: int, num_pieces: int) -> None:
-        """Replace what lies behind the first piece of a row: its other pieces, then padding."""
-        only = self._shards[0]
-        at = int(self._length[first])
-        for number in range(1, num_pieces):
-            piece = first + number
-            token = int(only.offsets[self._document[piece]]) + int(self._start[piece])
-            length = int(self._length[piece])
-            end = at + length
-            batch.inputs[row, at:end] = only.ids[token : token + length]
-            batch.targets[row, at:end] = only.ids[token + 1 : token + length + 1]
-            batch.loss_mask[row, at:end] = only.loss_mask[token + 1 : token + length + 1]
-            batch.positions[row, at:end] = self._places[:length]
-            batch.document_ids[row, at:end] = number
-            at = end
-        if at < self._seq_len:
-            for values in (batch.inputs, batch.targets, batch.loss_mask, batch.positions):
-                values[row, at:] = 0
-            batch.document_ids[row, at:] = -1
+    def _mends(self, first: Signed, num_pieces: Signed, fits: NDArray[np.bool_]) -> list[Mend]:
+        """The pieces that are not where a row's window has them, row by row, and the padding."""
+        piece = np.repeat(first, num_pieces) + _count_within(num_pieces)
+        row, number = np.repeat(np.arange(len(first)), num_pieces), _count_within(num_pieces)
+        length = self._length[piece].astype(np.int64)
+        of_row = _sums(length, num_pieces)
+        at = np.cumsum(length) - length - np.repeat(np.cumsum(of_row) - of_row, num_pieces)
+        token = self._shards[0].offsets[self._document[piece]] + self._start[piece]
+        moved = (number > 0) | ~fits[row]
+        short = np.flatnonzero(of_row < self._seq_len)
+        columns = [
+            np.concatenate((values[moved], padding))
+            for values, padding in (
+                (row, short),
+                (at, of_row[short]),
+                (length, self._seq_len - of_row[short]),
+                (number, np.full(len(short), -1)),
+                (token, np.zeros(len(short), dtype=np.int64)),
+            )
+        ]
+        order = np.argsort(columns[0], kind="stable")
+        return list(zip(*(values[order].tolist() for values in columns), strict=True))
+
+    def by_index(self, rows: Signed) -> RowBatch:
+        """The batch of these rows, token by token."""
+        first = self._first_piece[rows]
+        return self._by_index(first, self._first_piece[rows + 1] - first)
 
     def _by_index(self, first: Signed, num_pieces: Signed) -> RowBatch:
         piece = np.repeat(first, num_pieces) + _count_within(num_pieces)
@@ -172,6 +180,52 @@ class Gatherer:
             inputs[pairs], targets[pairs] = shard.ids[token], shard.ids[token + 1]
             loss_mask[pairs] = shard.loss_mask[token + 1]
         return inputs, targets, loss_mask
+
+
+class Windows:
+    """Rows as windows of the mapped ids, with what has to be mended in each; batches of consecutive rows of them."""
+
+    def __init__(
+        self,
+        *,
+        ids: Integers,
+        masks: NDArray[np.uint8],
+        shard: TokenColumns,
+        places: Signed,
+        start: Signed,
+        mends: list[Mend],
+    ) -> None:
+        self._ids, self._masks, self._shard, self._places = ids, masks, shard, places
+        self._start, self._next = start, start + 1
+        self._mends = mends
+        rows = np.array([mend[0] for mend in mends], dtype=np.int64)
+        self._first_mend = np.searchsorted(rows, np.arange(len(start) + 1)).tolist()
+
+    def batch(self, first: int, last: int) -> RowBatch:
+        """The rows `first` to `last` (exclusive), all arrays (R, L)."""
+        window = self._ids[self._start[first:last]]  # (R, L + 1)
+        inputs, targets = window[:, :-1].astype(np.int64), window[:, 1:].astype(np.int64)
+        loss_mask = self._masks[self._next[first:last]].view(np.bool_)
+        positions, document_ids = np.empty_like(inputs), np.zeros_like(inputs)
+        positions[:] = self._places
+        only, places = self._shard, self._places
+        for row, at, length, number, token in self._mends[self._first_mend[first] : self._first_mend[last]]:
+            place = row - first, slice(at, at + length)
+            if number < 0:
+                inputs[place] = targets[place] = loss_mask[place] = positions[place] = 0
+            else:
+                inputs[place] = only.ids[token : token + length]
+                targets[place] = only.ids[token + 1 : token + length + 1]
+                loss_mask[place] = only.loss_mask[token + 1 : token + length + 1]
+                positions[place] = places[:length]
+            document_ids[place] = number
+        return RowBatch(
+            inputs=inputs,
+            targets=targets,
+            loss_mask=loss_mask,
+            positions=positions,
+            document_ids=document_ids,
+        )
 
 
 def count_supervised(plan: RowPlan, tokens: TokenColumns | Sequence[TokenColumns]) -> NDArray[np.uint32]:

@@ -27,6 +27,7 @@ from codex_core.data.gathering import (
     Integers,
     RowPlan,
     TokenColumns,
+    Windows,
     count_supervised,
     shards_of,
 )
@@ -199,7 +200,15 @@ class ShuffledRows:
 
     def rows(self, start: int, count: int) -> RowBatch:
         """The rows at global positions [start, start + count)."""
-        return self._gatherer.gather(self._rows_at(start, count))
+        numbers = self._rows_at(start, count)
+        block, place = self._block, start % self.num_rows
+        if self.mixture is None and block.holds(start // self.num_rows, place, place + count):
+            if not block.is_prepared:
+                block = self._block = block.prepared(self._gatherer)
+            if block.windows is not None:
+                return block.windows.batch(place - block.first, place - block.first + count)
+            return self._gatherer.by_index(numbers)
+        return self._gatherer.gather(numbers)
 
     def num_supervised(self, start: int, count: int) -> int:
         """Supervised tokens in these rows."""
@@ -229,7 +238,7 @@ class ShuffledRows:
         while start < end:
             epoch, place = divmod(start, self.num_rows)
             block = self._block
-            if not (block.epoch == epoch and block.first <= place < block.first + len(block.rows)):
+            if not block.holds(epoch, place, place + 1):
                 first = place - place % _BLOCK_PLACES
                 places = np.arange(first, min(first + _BLOCK_PLACES, self.num_rows), dtype=np.uint64)
                 rows = permute(places, num_rows=self.num_rows, seed=self.seed, epoch=epoch)
@@ -244,8 +253,18 @@ class ShuffledRows:
 
 @attrs.frozen(kw_only=True, eq=False)
 class _Block:
-    """The rows at consecutive places of an epoch."""
+    """The rows at consecutive places of an epoch, and once batches are taken how to copy them."""
 
     epoch: int = -1
     first: int = 0
     rows: NDArray[np.int64] = attrs.field(factory=lambda: np.empty(0, dtype=np.int64))
+    is_prepared: bool = False
+    windows: Windows | None = None
+
+    def holds(self, epoch: int, place: int, end: int) -> bool:
+        """Whether these places of an epoch are all in the block."""
+        return self.epoch == epoch and self.first <= place and end <= self.first + len(self.rows)
+
+    def prepared(self, gatherer: Gatherer) -> _Block:
+        """The block with how to copy its rows."""
+        return attrs.evolve(self, is_prepared=True, windows=gatherer.windows(self.rows))
