@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import pytest
 
@@ -68,7 +69,7 @@ def test_schedules_stay_within_zero_and_peak_in_corner_cases(schedule):
         rates = [_rate(step, schedule, **corner) for step in range(1, last + 1)]
         assert all(0.0 <= rate <= 2.0 for rate in rates)
     overlapping = [_rate(step, "wsd", warmup_steps=12, decay_share=1.0) for step in range(1, 25)]
-    assert max(abs(b - a) for a, b in zip(overlapping, overlapping[1:], strict=False)) < 0.25
+    assert max(abs(b - a) for a, b in pairwise(overlapping)) < 0.25
 
 
 @pytest.mark.parametrize("schedule", POINTS)
