@@ -178,6 +178,7 @@ def sources(owner: str, base: Mapping[str, Any], **changes: Any) -> dict[tuple[s
 ADAPTED = {"weights": "base", "lora": {"r": 2}}
 
 HF = {"weights": "hf-a"}
+HF_ADAPTED = {**HF, "lora": {"r": 2}}
 
 #: Options of components that show in what is built with them.
 IN_OBJECTS = {
@@ -244,6 +245,23 @@ IN_OBJECTS = {
     ("codex-models/decoder", "model.norm_eps"): Built({"norm_eps": 0.1}, "model"),
     ("codex-models/torch", "trainer.duration"): Built({"duration": "900 steps"}, "steps"),
     ("codex-models/torch", "trainer.warmup"): Built({"warmup": "9 steps"}, "steps"),
+    **{
+        ("codex-models/hf-causal", f"model.lora.{name}"): Built(
+            {"lora": {"r": 2, name: value}}, "files_of", HF_ADAPTED
+        )
+        for name, value in {
+            "r": 3,
+            "alpha": 1,
+            "dropout": 0.5,
+            "rslora": True,
+            "targets": ["q_proj"],
+            "bias": "all",
+        }.items()
+    },
+    ("codex-models/hf-causal", "model.lora"): Built({"lora": {"r": 2}}, "files_of", HF),
+    ("codex-models/hf-causal", "model.lora.task_type"): Built(
+        {"lora": {"r": 2, "task_type": "SEQ_CLS"}}, "refused", HF_ADAPTED
+    ),
     ("codex-models/decoder", "model.lora"): Built({"lora": {"r": 2}}, "adapted", {"weights": "base"}),
     ("codex-models/decoder", "model.lora.r"): Built({"lora": {"r": 3}}, "adapted", ADAPTED),
     ("codex-models/decoder", "model.lora.alpha"): Built({"lora": {"r": 2, "alpha": 1}}, "adapted", ADAPTED),
@@ -593,6 +611,7 @@ def _require(owner: str) -> None:
         pytest.importorskip("tensorboard")
     if owner == "codex-models/hf-causal":
         pytest.importorskip("transformers")
+        pytest.importorskip("peft")
         _write_directories()
     if owner in ("codex-core/parquet", "codex-core/hf-saved"):
         pytest.importorskip("pyarrow")
@@ -640,6 +659,16 @@ def _opened(target, options, folder):
     """Weights, their type and the longest row."""
     model = target.build(options, vocab_size=9, seed=1)
     return model.language_model().fingerprint(), str(model.compute_dtype), model.context_length
+
+
+def _files_of(target, options, folder):
+    """The files of a checkpoint before the first step."""
+    model = target.build(options, vocab_size=9, seed=1)
+    for name, write in model.payload(
+        {name: value.detach() for name, value in model.trainable().items()}
+    ).items():
+        write(folder / name)
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
 def _context(target, options, folder):
@@ -739,6 +768,7 @@ SEEN = {
     "documents": _documents,
     "model": _model,
     "adapted": _adapted,
+    "files_of": _files_of,
     "context": _context,
     "opened": _opened,
     "weights": _weights,

@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from codex_core.errors import ExitCode
+from codex_models.cli_lora import export_adapter, merge
 from codex_models.cli_output import columns, megabytes, print_json, say
 
 LAYOUTS = ("llama", "qwen2", "qwen3", "gpt2")
@@ -192,3 +193,7 @@ def list_(session: Any, *, as_json: bool) -> None:
         return
     rows = [[place.path, place.kind, place.description, megabytes(place.size_bytes)] for place in found]
     click.echo(columns(["path", "kind", "model", "size"], rows))
+
+
+model.add_command(merge)
+model.add_command(export_adapter)

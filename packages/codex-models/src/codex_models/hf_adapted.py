@@ -210,9 +210,17 @@ def _put_in(inner: Any, lora: LoraOptions, *, seed: int) -> tuple[str, ...]:
                 why=str(error),
                 fix="model.lora.targets=all-linear",
             ) from error
-    for parameter in inner.parameters():
-        if parameter.requires_grad:
-            parameter.data = parameter.data.float()
+    trained = {name: value for name, value in inner.named_parameters() if value.requires_grad}
+    if lora.bias != "none" and not any(name.endswith(".bias") for name in trained):
+        raise ConfigError(
+            code="MOD-038",
+            what=f"lora.bias={lora.bias} would train biases, and there are none",
+            where="model.lora.bias",
+            why=f"{type(inner).__name__} has none in the matrices that are meant",
+            fix="model.lora.bias=none",
+        )
+    for parameter in trained.values():
+        parameter.data = parameter.data.float()
     for module in inner.modules():
         held = getattr(module, "lora_dropout", None)
         if held is not None and lora.dropout:

@@ -22,11 +22,11 @@ def codex_models() -> list[Component]:
         ),
         Component(
             "hf-causal",
-            target="codex_models.hf_causal:HfCausal",
+            target="codex_models.hf_model:HfModel",
             options="codex_models.hf_options:HfCausalOptions",
             summary="A causal language model of a local Hugging Face directory, computed by transformers",
             requires=("torch", "transformers"),
-            capabilities=("loglikelihood", "generate"),
+            capabilities=("loglikelihood", "generate", "adapter"),
             runtime="torch",
         ),
     ]
@@ -39,7 +39,7 @@ def codex_commands() -> list[Component]:
         Component(
             "model",
             target="codex_models.cli_model:model",
-            summary="Check, make, import, export and list models",
+            summary="Check, make, import, export, merge and list models",
             requires=("click", "torch"),
         )
     ]
