@@ -11,7 +11,7 @@ import transformers
 
 VOCAB_SIZE = 29
 
-_COMMON = {
+COMMON = {
     "hidden_size": 16,
     "num_hidden_layers": 2,
     "num_attention_heads": 4,
@@ -25,10 +25,10 @@ _COMMON = {
 
 #: One architecture each, with what is special to it.
 CONFIGS: dict[str, dict[str, Any]] = {
-    "llama": {**_COMMON, "model_type": "llama", "rope_theta": 500.0},
-    "llama-biased": {**_COMMON, "model_type": "llama", "attention_bias": True, "mlp_bias": True},
-    "qwen2": {**_COMMON, "model_type": "qwen2", "tie_word_embeddings": True},
-    "qwen3": {**_COMMON, "model_type": "qwen3", "head_dim": 12},
+    "llama": {**COMMON, "model_type": "llama", "rope_theta": 500.0},
+    "llama-biased": {**COMMON, "model_type": "llama", "attention_bias": True, "mlp_bias": True},
+    "qwen2": {**COMMON, "model_type": "qwen2", "tie_word_embeddings": True},
+    "qwen3": {**COMMON, "model_type": "qwen3", "head_dim": 12},
     "gpt2": {
         "model_type": "gpt2",
         "n_embd": 16,
@@ -53,6 +53,19 @@ def causal_model(name: str, *, seed: int = 0, **changes: Any) -> Any:
             near = 1.0 if parameter.dim() == 1 and name.endswith("weight") else 0.0
             parameter.copy_(torch.randn(parameter.shape, generator=generator) / 4 + near)
     return model
+
+
+def other_architecture(folder: Path, model_type: str, **changes: Any) -> Path:
+    """A directory of an architecture that the decoder does not read, with random weights."""
+    config = transformers.AutoConfig.for_model(model_type, **{**COMMON, "pad_token_id": 0, **changes})
+    model = transformers.AutoModelForCausalLM.from_config(config, dtype=torch.float32).eval()
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.dim() > 1:
+                parameter.normal_(std=0.3, generator=generator)
+    model.save_pretrained(folder)
+    return folder
 
 
 def directory(folder: Path, name: str = "llama", *, seed: int = 0, **changes: Any) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import attrs
 import pytest
@@ -19,7 +20,14 @@ from codex_models.hf_options import HfCausalOptions  # noqa: E402
 from codex_models.modules import TrainableModule  # noqa: E402
 from codex_models.state import model_fingerprint  # noqa: E402
 from tests.support.decoders import CountingRows, FolderCheckpoints, lock_for, options_for  # noqa: E402
-from tests.support.hf_directories import CONFIGS, VOCAB_SIZE, causal_model, directory, edit_config  # noqa: E402
+from tests.support.hf_directories import (  # noqa: E402
+    CONFIGS,
+    VOCAB_SIZE,
+    causal_model,
+    directory,
+    edit_config,
+    other_architecture,
+)
 
 pytestmark = pytest.mark.slow
 
@@ -114,6 +122,53 @@ def test_an_architecture_that_ignores_the_mask_cannot_be_trained(llama):
 
     with pytest.raises(CapabilityMissing, match="cannot be trained on packed rows"):
         model.require_packing()
+
+
+@pytest.mark.parametrize(
+    ("model_type", "words"),
+    [
+        ("bloom", "it does not take a mask: "),
+        ("phi", "there is a bias"),
+        ("cohere", "logits .* from those that each has alone"),
+        ("mamba", "it does not take a mask: "),
+    ],
+)
+def test_architectures_that_cannot_be_packed_are_refused(model_type, words, tmp_path):
+    """Positions by distance alone, an output with a bias or a scale, recurrences: each is found by trying."""
+    folder = other_architecture(tmp_path, model_type)
+
+    with pytest.raises(CapabilityMissing) as caught:
+        built(folder)
+    assert caught.value.code == "MOD-016" and re.search(words, caught.value.why)
+    scores = HfCausal.open(folder).loglikelihood(rows(5, 3))
+    assert [len(values) for values in scores] == [4, 2], "scoring works with it all the same"
+
+
+def test_a_model_without_a_cache_does_not_generate(tmp_path):
+    """A recurrent model keeps no keys and values: continuing is refused, never done without what was read."""
+    opened = HfCausal.open(other_architecture(tmp_path, "mamba"))
+
+    with pytest.raises(CapabilityMissing, match="cannot continue prompts"):
+        list(opened.generate(rows(3), GenerationSettings(max_new_tokens=2)))
+
+
+def test_rows_stay_within_a_sliding_window(tmp_path):
+    """Where attention slides, rows of a training are as long as the window at most; scoring is not limited by it."""
+    folder = other_architecture(tmp_path, "mistral", sliding_window=16)
+
+    assert built(folder).context_length == 16
+    assert HfCausal.open(folder).context_length == 32
+
+
+def test_a_kind_of_model_that_transformers_does_not_know_is_refused(llama, tmp_path):
+    """The library's own words are given with the directory."""
+    for path in llama.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    edit_config(tmp_path, model_type="nonsense")
+
+    with pytest.raises(InputError, match="transformers cannot open") as caught:
+        built(tmp_path)
+    assert "nonsense" in caught.value.why
 
 
 def test_training_is_without_dropout(tmp_path):

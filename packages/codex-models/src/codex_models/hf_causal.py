@@ -68,6 +68,7 @@ class HfCausal(nn.Module):
                 fix=f"take the tokenizer that belongs to the model: tokenizer={{name: hf, path: {folder}}}",
             )
         model._take_context(options.context_length)
+        model._stay_within_window()
         model.require_packing()
         return model
 
@@ -204,6 +205,18 @@ class HfCausal(nn.Module):
     @torch.no_grad()
     def require_packing(self) -> None:
         """Try two documents in one row against each of them alone; raises `CapabilityMissing` when they differ."""
+        if getattr(self.head, "bias", None) is not None:
+            raise self._not_packable("its output is not activations times a matrix alone: there is a bias")
+        try:
+            difference = self._packing_error()
+        except Exception as error:  # an architecture may answer a mask that it does not expect with anything
+            raise self._not_packable(f"it does not take a mask: {type(error).__name__}: {error}") from error
+        if difference > _PROBE_TOLERANCE.get(stored_dtype(self.inner), _COARSE_TOLERANCE):
+            why = f"two documents in one row have logits {difference:.1e} from those that each has alone"
+            raise self._not_packable(why)
+
+    def _packing_error(self) -> float:
+        """Largest difference of logits between packed documents and documents alone, over the largest logit."""
         ids = (torch.arange(12, device=self.head.weight.device) * 7 + 3) % self.vocab_size
         parts = ids[:5], ids[5:]
         alone = torch.cat([self.inner(input_ids=part[None]).logits[0] for part in parts]).float()
@@ -211,22 +224,27 @@ class HfCausal(nn.Module):
         documents = torch.tensor([0] * 5 + [1] * 7, device=ids.device)
         packed = self.hidden(ids[None], positions[None], documents[None])[0]
         logits = (packed @ self.head.weight.T.to(packed.dtype)).float()
-        tolerance = _PROBE_TOLERANCE.get(stored_dtype(self.inner), _COARSE_TOLERANCE)
-        difference = float((logits - alone).abs().max() / alone.abs().max().clamp(min=1e-6))
-        if difference > tolerance or getattr(self.head, "bias", None) is not None:
-            raise CapabilityMissing(
-                code="MOD-016",
-                what=f"{self._architecture} cannot be trained on packed rows",
-                where=str(self.inner.name_or_path),
-                why=f"two documents in one row have logits {difference:.1e} from those that each has alone"
-                if difference > tolerance
-                else "its output is not activations times a matrix alone: there is a bias",
-                fix="use a model whose attention takes a mask (most do); scoring and generation work with this one",
-            )
+        return float((logits - alone).abs().max() / alone.abs().max().clamp(min=1e-6))
+
+    def _not_packable(self, why: str) -> CapabilityMissing:
+        return CapabilityMissing(
+            code="MOD-016",
+            what=f"{self._architecture} cannot be trained on packed rows",
+            where=str(self.inner.name_or_path),
+            why=why,
+            fix="use a model whose attention takes a mask (most do); scoring and generation work with this one",
+        )
 
     @property
     def _architecture(self) -> str:
         return type(self.inner).__name__
+
+    def _stay_within_window(self) -> None:
+        """The mask of packed rows knows no sliding window: rows may be as long as the window, not longer."""
+        config = self.inner.config.get_text_config()
+        window = getattr(config, "sliding_window", None)
+        if window and getattr(config, "use_sliding_window", True):
+            self.context_length = min(self.context_length or int(window), int(window))
 
     def _take_context(self, wanted: int | None) -> None:
         if wanted is None:

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from codex_core.errors import CapabilityMissing
 from codex_models.reading import padded
 
 #: Numbers of logits at once: 64 million float32 are 256 MB.
@@ -91,6 +92,13 @@ class HfReading:
             )
         finally:
             self.inner.train(was_training)
-        self.cache = found.past_key_values
+        self.cache = getattr(found, "past_key_values", None)
+        if self.cache is None:
+            raise CapabilityMissing(
+                code="MOD-016",
+                what=f"{type(self.inner).__name__} cannot continue prompts here",
+                why="it keeps no keys and values of what it has read, as a recurrent model",
+                fix="score with it: codex evaluate",
+            )
         logits_BV: Tensor = found.logits[:, -1].float()
         return logits_BV
