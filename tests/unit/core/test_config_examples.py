@@ -69,7 +69,11 @@ def test_every_key_has_an_example(registry: FakeRegistry) -> None:
             for name in values
             for key in (values[name] if isinstance(values[name], dict) else ())
         }
-        written |= {f"{_name_of(choice)}:{key}" for _, choice in _choices(values) for key in choice}
+        written |= {
+            f"{_name_of(choice)}:{key}"
+            for _, choice in _choices(values)
+            for key in {*choice, *(path.rpartition('.')[2] for path in flat(choice))}
+        }
     missing = [field.path for field in section_fields() if field.path not in written]
     assert missing == []
     options = {

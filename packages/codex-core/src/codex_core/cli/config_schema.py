@@ -87,7 +87,8 @@ def _class_schema(cls: type) -> dict[str, Any]:
         choices = meta.get("choices")
         shape: dict[str, Any] = _type_schema(field.type)
         if choices:
-            shape["enum"] = list(choices)
+            may_be_null = {"type": "null"} in shape.get("anyOf", ())
+            shape["enum"] = [*choices, None] if may_be_null else list(choices)
         properties[field.name] = shape | {key: value for key, value in described.items() if value is not None}
     required = [field.name for field in init_fields(cls) if field.default is attrs.NOTHING]
     schema: dict[str, Any] = {"type": "object", "properties": properties, "additionalProperties": False}
