@@ -66,6 +66,17 @@ def losses(run: Path) -> list[float]:
     return [row["loss"] for row in rows if "loss" in row]
 
 
+def test_a_size_is_locked_as_numbers_and_contradicted_aloud(project, capsys):
+    """A plan holds the numbers behind a size; a number beside it that is another one is exit 2 with both."""
+    assert main(["plan", "hf.yaml", "model={name: decoder, size: tiny}", "--json"]) == 0
+    options = json.loads(capsys.readouterr().out)["lock"]["components"]["model"]["options"]
+    assert (options["layers"], options["width"], options["heads"], options["ffn_width"]) == (4, 128, 4, 384)
+
+    assert main(["plan", "hf.yaml", "model={name: decoder, size: tiny, layers: 9}"]) == 2
+    said = capsys.readouterr().err
+    assert "size=tiny contradicts layers=9 (the size has 4)" in said
+
+
 def test_both_ways_to_train_a_directory_agree(project):
     """transformers and the decoder begin with the same loss, far into the digits, and go the same way."""
     hf, own = losses(project / "hf"), losses(project / "own")

@@ -95,6 +95,8 @@ def test_export_computes_and_renders_what_the_model_does(name, project, capsys):
     is_one = model.get_output_embeddings().weight is model.get_input_embeddings().weight
     # Norms of queries and keys see the scale of embeddings, so that scaled and tied cannot stay tied there.
     assert is_one == (MODELS[name].tied_embeddings and layout != "qwen3")
+    told = any("one in the model, are two here" in line for line in said["verification"])
+    assert told == (MODELS[name].tied_embeddings and not is_one)
     assert model.generation_config.eos_token_id == model.config.eos_token_id == 257
 
 

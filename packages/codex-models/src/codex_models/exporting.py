@@ -21,6 +21,7 @@ from codex_core.errors import CodexError, InputError, RunFailed, UsageError
 from codex_models import card, hf_directory, hf_export, hf_tokenizer_files, model_folder
 from codex_models.decoder import Decoder
 from codex_models.hf_layouts import fitting_layout, layout_for
+from codex_models.hf_tensors import is_untied_by_export
 from codex_models.new_folder import new_folder
 from codex_models.state import DESCRIPTION
 
@@ -115,6 +116,11 @@ def _written(
         f"{verified.difference:.1e} of the largest (allowed: {verified.bound:.0e})",
         f"token ids rendered by {verified.ids_by} equal those of the model's tokenizer",
     )
+    if is_untied_by_export(decoder.options):
+        lines = (
+            *lines,
+            "embeddings and output matrix, one in the model, are two here: the layout has no scale",
+        )
     return Exported(
         source=str(found.path),
         layout=chosen.name,

@@ -94,7 +94,7 @@ def unscaled(
         return changed, options
     scale = math.sqrt(options.width)
     plain = attrs.evolve(options, scale_embeddings=False)
-    if options.tied_embeddings and options.qk_norm:
+    if is_untied_by_export(options):
         # The norms of queries and keys share norm_eps and do see their scale: untie instead.
         changed["head.weight"] = changed["embedding.weight"]
         plain = attrs.evolve(plain, size=None, tied_embeddings=False)
@@ -105,6 +105,11 @@ def unscaled(
         if name == "places.weight" or ".attention_out." in name or ".ffn_out." in name:
             changed[name] = changed[name] / scale
     return changed, attrs.evolve(plain, norm_eps=options.norm_eps / scale**2)
+
+
+def is_untied_by_export(options: DecoderOptions) -> bool:
+    """Whether a tied decoder has two matrices in a directory: see `unscaled`."""
+    return bool(options.scale_embeddings and options.tied_embeddings and options.qk_norm)
 
 
 def _wanted(table: Mapping[str, Source], shapes: Mapping[str, torch.Size]) -> dict[str, tuple[int, ...]]:
