@@ -247,10 +247,14 @@ def test_a_template_that_is_nowhere_is_refused(tmp_path):
     assert templates.inputs("chatml") == templates.inputs(None) == {}
 
 
-def test_the_own_template_may_be_asked_for_by_name():
-    """`render(record, template)` accepts the name of the artefact's template, and no other."""
+def test_another_template_may_be_looked_at(tmp_path):
+    """`render(record, template)` accepts the own name, `plain` and a file; one whose markers are lacking is refused."""
     tokenizer = of_kind("bpe", "chatml")
+    (tmp_path / "mine.jinja").write_text(MARKED)
 
     assert tokenizer.render(CONVERSATION, "chatml") == tokenizer.render(CONVERSATION)
-    with pytest.raises(UsageError, match="no chat template 'plain'"):
-        tokenizer.render(CONVERSATION, "plain")
+    assert tokenizer.render(CONVERSATION, "plain").text == of_kind("bpe").render(CONVERSATION).text
+    assert tokenizer.render(CONVERSATION, str(tmp_path / "mine.jinja")).text.startswith("user: 2 + 2?")
+    with pytest.raises(UsageError, match="no chat template 'chatml'") as caught:
+        of_kind("bpe").render(CONVERSATION, "chatml")
+    assert caught.value.code == "TOK-005" and "<|im_start|>" in str(caught.value.why)

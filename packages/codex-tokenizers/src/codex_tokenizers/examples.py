@@ -51,6 +51,10 @@ def write_model_folder(folder: Path, *, template: str | None = None) -> None:
             "merges": [["h", "e"], ["Ġ", "t"]],
         },
     }
-    config = {"bos_token": _EOS, "eos_token": {"content": _EOS}, "chat_template": template}
+    eos = {"__type": "AddedToken", **added, "lstrip": False, "rstrip": False, "normalized": False}
+    del eos["id"]
+    config = {"bos_token": _EOS, "eos_token": eos}
+    if template is not None:
+        config["chat_template"] = template
     (folder / "tokenizer.json").write_text(json.dumps(described), encoding="utf-8")
     (folder / "tokenizer_config.json").write_text(readable_json(config), encoding="utf-8")

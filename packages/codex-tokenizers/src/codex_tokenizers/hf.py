@@ -9,14 +9,14 @@ but worked out: no normaliser, bytes for every text, no added blank, and texts o
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tokenizers import Encoding, Tokenizer
 
-from codex_core.canonical import digest_of
+from codex_core.canonical import digest_of, sha256_of
 from codex_core.errors import UsageError
 from codex_core.records import Encoded, Record, TokenBatch
 from codex_core.rendering import LAYOUT_VERSION
@@ -25,7 +25,7 @@ from codex_tokenizers.artefact import TOKENIZER_NAME
 from codex_tokenizers.byte_alphabet import BYTES
 from codex_tokenizers.flat import flat
 from codex_tokenizers.forks import make_forks_safe
-from codex_tokenizers.learned import identity_of, rendering_fields, saved_files, saved_template
+from codex_tokenizers.learned import encode_spelt, identity_of, rendering_fields, saved_files, saved_template
 from codex_tokenizers.options import HFOptions
 from codex_tokenizers.refusals import refuse_foreign_ids, refuse_surrogates
 from codex_tokenizers.samples import SAMPLE
@@ -146,23 +146,53 @@ class HF:
             "kind": KIND,
             "layout": LAYOUT_VERSION,
             "roles": self.roles,
-            "tokenizer": json.loads(self.tokenizer_json),
+            "tokenizer": sha256_of(self.tokenizer_json.encode()),
         }
         return digest_of(described | rendering_fields(self.template, only_decisive=True))
 
     @cached_property
-    def _permissive(self) -> Tokenizer:
-        return _library(self.tokenizer_json)
+    def _leaking(self) -> Specials:
+        """Special tokens whose spelling the model itself knows as a piece, so that text would get their ids."""
+        ids = set(self.specials.spellings.values())
+        return Specials(
+            roles={},
+            spellings={
+                token: id
+                for token, id in self.specials.spellings.items()
+                if ids & set(self._plain.encode(token, add_special_tokens=False).ids)
+            },
+        )
 
     def encode(self, text: str, *, allow_special: bool = False) -> list[int]:
         """Ids of `text`, without BOS or EOS; the spelling of a special token is plain text unless allowed."""
-        ids: list[int] = self._encoding(self._permissive if allow_special else self._plain, text).ids
-        return ids
+        if allow_special:
+            return encode_spelt(text, self.specials, self.encode)
+        refuse_surrogates(text)
+        return [id for _, stretch in self._stretches(text) for id in self._encoding(stretch).ids]
 
     def encode_with_offsets(self, text: str) -> tuple[list[int], list[Span]]:
         """Ids and, per id, its half-open code points of `text`, as the library tells them."""
-        encoding = self._encoding(self._plain, text)
-        return encoding.ids, encoding.offsets
+        refuse_surrogates(text)
+        ids: list[int] = []
+        spans: list[Span] = []
+        for start, stretch in self._stretches(text):
+            encoding = self._encoding(stretch)
+            ids += encoding.ids
+            spans += [(start + first, start + last) for first, last in encoding.offsets]
+        return ids, spans
+
+    def _stretches(self, text: str) -> Iterator[tuple[int, str]]:
+        """What is encoded by itself, and where it starts: the text, broken within spellings that would leak."""
+        if not self._leaking.spellings:
+            yield 0, text
+            return
+        start = place = 0
+        for stretch, id in self._leaking.split(text):
+            if id is not None:
+                yield start, text[start : place + 1]
+                start = place + 1
+            place += len(stretch)
+        yield start, text[start:]
 
     def encode_batch(
         self, texts: Sequence[str], *, max_length: int | None = None, pad_to: int | None = None
@@ -173,6 +203,8 @@ class HF:
 
     def encode_many(self, texts: Sequence[str]) -> list[list[int]]:
         """Ids of each text, as `encode` gives them, on all threads of the library."""
+        if self._leaking.spellings:
+            return [self.encode(text) for text in texts]
         make_forks_safe()
         for text in texts:
             refuse_surrogates(text)
@@ -194,9 +226,8 @@ class HF:
         """BOS, then the turns in the layout or template of this tokenizer; see `codex_core.rendering`."""
         return self._rendering.render(record, template, self.encode_with_offsets)
 
-    def _encoding(self, library: Tokenizer, text: str) -> Encoding:
-        refuse_surrogates(text)
-        return library.encode(text, add_special_tokens=False)
+    def _encoding(self, text: str) -> Encoding:
+        return self._plain.encode(text, add_special_tokens=False)
 
 
 def _rebuilt(tokenizer_json: str, roles: Mapping[str, str], template: Template | None) -> HF:
@@ -223,10 +254,9 @@ def _specials(library: Tokenizer, roles: Mapping[str, str]) -> Specials:
     }
     ids: dict[str, int] = {}
     for role, spelling in roles.items():
-        id = library.token_to_id(spelling)
-        if id is None:
-            raise _without(f"its {role} token {spelling!r} is not in the vocabulary")
-        ids[role] = spellings[spelling] = id
+        if spelling not in spellings:
+            raise _without(f"its {role} token {spelling!r} is none of its special tokens")
+        ids[role] = spellings[spelling]
     if "eos" not in ids:
         raise _without(
             "neither tokenizer_config.json nor special_tokens_map.json nor the option names an EOS token"
@@ -239,7 +269,7 @@ def _without(why: str) -> UsageError:
         code="TOK-017",
         what="this tokenizer lacks a special token that every text needs",
         why=why,
-        fix="name tokens of its vocabulary: tokenizer.eos=... tokenizer.bos=...",
+        fix="name special tokens of the file: tokenizer.eos=... tokenizer.bos=...",
     )
 
 

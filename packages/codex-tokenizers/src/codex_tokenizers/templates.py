@@ -119,10 +119,14 @@ class Rendering:
         if template is not None:
             _refuse_lacking(template, specials)
         self._parts = cache(self._rendered_parts)
+        self._with = cache(self._rendering_with)
 
     def render(self, record: Record, asked: str | None, encode_with_offsets: EncodeWithOffsets) -> Encoded:
-        """The one rendering; `asked` may only name the template that there is."""
-        self._refuse_other(asked)
+        """The one rendering; `asked` names another template than the tokenizer's own, to look at what it would give."""
+        own = PLAIN if self.template is None else self.template.name
+        if asked not in (None, own, OWN):
+            assert asked is not None
+            return self._with(asked).render(record, None, encode_with_offsets)
         specials = self.specials
         if self.template is None or all(turn.role == "text" for turn in record.turns):
             pieces: Sequence[Piece] = list(lay_out(record))
@@ -136,15 +140,17 @@ class Rendering:
             eos=specials.eos,
         )
 
-    def _refuse_other(self, asked: str | None) -> None:
-        own = PLAIN if self.template is None else self.template.name
-        if asked is not None and asked not in (own, OWN):
+    def _rendering_with(self, asked: str) -> Rendering:
+        template = find(asked, own=self.template)
+        try:
+            return Rendering(template, self.specials)
+        except UsageError as error:
             raise UsageError(
                 code="TOK-005",
                 what=f"this tokenizer has no chat template {asked!r}",
-                why=f"it renders with {own!r} alone; a template belongs to the artefact",
-                fix="leave the template out, or set the option `template` of the tokenizer",
-            )
+                why=error.why,
+                fix="leave the template out, or learn the tokenizer with this template",
+            ) from error
 
     def _pieces(self, record: Record) -> Iterator[Piece]:
         messages = _messages(record)
