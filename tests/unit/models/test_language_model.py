@@ -10,7 +10,7 @@ import torch
 from codex_core.errors import InputError
 from codex_core.records import GenerationSettings
 from codex_models.decoding import Weights
-from codex_models.generate import choose
+from codex_models.sampling import choose
 from codex_models.live import TorchLanguageModel
 from tests.support.decoders import VOCAB_SIZE, decoder, one_document
 

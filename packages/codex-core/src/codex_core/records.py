@@ -84,12 +84,19 @@ class TokenBatch:
 
 @attrs.frozen(kw_only=True)
 class GenerationSettings:
-    """How to continue prompts. `temperature` 0 is greedy; `seed` makes sampling repeatable."""
+    """How to continue prompts. `temperature` 0 is greedy; `seed` makes sampling repeatable.
+
+    In this order: `repetition_penalty` divides positive and multiplies negative logits of tokens that were read or
+    made before; `temperature`; `top_k` keeps the likeliest k, 0 all; `top_p` the likeliest up to this share of
+    probability, the one that crosses it included; `min_p` those at least this share as likely as the likeliest.
+    """
 
     max_new_tokens: int = 128
     temperature: float = 1.0
     top_k: int = 0
     top_p: float = 1.0
+    min_p: float = 0.0
+    repetition_penalty: float = 1.0
     seed: int = 0
     stop_ids: tuple[int, ...] = ()
 

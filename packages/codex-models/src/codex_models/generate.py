@@ -1,8 +1,7 @@
 """Continuing prompts token by token, with keys and values of what was read kept in a cache.
 
-Decisions: prompts of a batch share forward passes and nothing else; each samples from a generator of its own,
-seeded by the settings' seed and its number; rows that end leave the batch; a row ends with `stop` at a stop id
-(which is not part of its ids), with `length` at `max_new_tokens` or at the end of the context.
+Decisions: prompts of a batch share forward passes and nothing else; rows that end leave the batch; a row ends with
+`stop` at a stop id (which is not part of its ids), with `length` at `max_new_tokens` or at the end of the context.
 
 Shapes: B rows still going, T tokens, V vocabulary.
 """
@@ -12,11 +11,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor
-
 from codex_core.records import GenerationChunk, GenerationSettings
-from codex_core.seeds import seed_for
+from codex_models.sampling import Sampler, choose_all
 
 if TYPE_CHECKING:
     from codex_models.live import TorchLanguageModel
@@ -49,10 +45,7 @@ class _Batch:
         self.rows = list(numbers)
         self.prompts = [prompts[number] for number in numbers]
         self.room = {number: self._room(len(prompts[number])) for number in numbers}
-        self.samplers = {
-            number: torch.Generator().manual_seed(seed_for(settings.seed, "sampling", number))
-            for number in numbers
-        }
+        self.samplers = {number: Sampler(settings, number, prompts[number]) for number in numbers}
 
     def run(self) -> Iterator[GenerationChunk]:
         """Read the prompts at once, then one token per row and pass."""
@@ -66,7 +59,7 @@ class _Batch:
         self.reading = self.language_model.reading(num_places)
         logits_BV = self.reading.read_prompts(self.prompts).cpu()
         while True:
-            chosen = self._choose(logits_BV)
+            chosen = choose_all(logits_BV, [self.samplers[number] for number in self.rows])
             stopped = []
             for number, token in zip(self.rows, chosen, strict=True):
                 if token in self.settings.stop_ids:
@@ -80,16 +73,6 @@ class _Batch:
             if not self.rows:
                 return
             logits_BV = self.reading.read_tokens([tokens[number] for number in self.rows]).cpu()
-
-    def _choose(self, logits_BV: Tensor) -> list[int]:
-        if self.settings.temperature == 0.0:
-            # numpy: 8 x 8192 take it 10 us, torch 60 (2 cores)
-            likeliest: list[int] = logits_BV.numpy().argmax(-1).tolist()
-            return likeliest
-        return [
-            choose(row_V, self.settings, self.samplers[number])
-            for number, row_V in zip(self.rows, logits_BV, strict=True)
-        ]
 
     def _room(self, prompt_length: int) -> int:
         """New tokens that fit: the last one is never read, hence the extra place."""
@@ -107,19 +90,3 @@ class _Batch:
             self.reading.keep(keep)
         for number in numbers:
             yield GenerationChunk(index=number, ids=(), finish_reason=reason)
-
-
-def choose(logits_V: Tensor, settings: GenerationSettings, sampler: torch.Generator) -> int:
-    """The next token: the likeliest at temperature 0, else a draw from what `top_k` and `top_p` leave."""
-    if settings.temperature == 0.0:
-        return int(logits_V.argmax())
-    probabilities, ids = (
-        (logits_V.double() / settings.temperature).softmax(-1).sort(descending=True, stable=True)
-    )
-    if settings.top_k:
-        probabilities, ids = probabilities[: settings.top_k], ids[: settings.top_k]
-    if settings.top_p < 1.0:
-        # A token stays while those before it have not reached top_p, so at least one always does.
-        before = probabilities.cumsum(-1) - probabilities
-        probabilities = probabilities[before < settings.top_p * probabilities.sum()]
-    return int(ids[torch.multinomial(probabilities, 1, generator=sampler)])
