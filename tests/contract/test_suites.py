@@ -201,12 +201,14 @@ def test_generation_suite_notices():
             check_generation(ignoring(**fixed))
 
 
-def trained(trainer, tmp_path):
+def trained(trainer, tmp_path, **given):
     """Run the trainer's suite over the successor model."""
     data = SmallRows(documents=[[0, *range(2, 9), 1], [0, 5, 4, 3, 1], [0, 7, 8, 1]], seq_len=8)
     lock = small_lock(data, vocab_size=9, steps=4, batch_rows=1, save_every=2, evaluate_every=2)
     model = Loaded(id="fakes/successor", target=fakes.SuccessorModel, options=fakes.NoOptions())
-    check_trainer(trainer, fakes.SuccessorOptions(), model=model, data=data, lock=lock, folder=tmp_path)
+    check_trainer(
+        trainer, fakes.SuccessorOptions(), model=model, data=data, lock=lock, folder=tmp_path, **given
+    )
 
 
 def patched_fit(**replaced):
@@ -270,6 +272,28 @@ def test_trainer_suite_notices(replaced, says, tmp_path):
     """A trainer that forgets, stays silent, skips evaluation or does not stop is noticed."""
     with pytest.raises(AssertionError, match=says):
         trained(patched_fit(**replaced), tmp_path)
+
+
+class Unmasked:
+    """Rows whose every target is supervised, whatever the data says."""
+
+    def __init__(self, data):
+        self.data, self.num_rows, self.seq_len = data, data.num_rows, data.seq_len
+
+    def rows(self, start, count):
+        batch = self.data.rows(start, count)
+        return attrs.evolve(batch, loss_mask=batch.document_ids >= 0)
+
+
+def test_trainer_suite_notices_an_ignored_mask(tmp_path):
+    """A trainer that declares `finetune` and learns what is not supervised is noticed; one that heeds masks passes."""
+
+    def fit(self, lock, data, **given):
+        return fakes.SuccessorTrainer(self.options).fit(lock, Unmasked(data), **given)
+
+    trained(fakes.SuccessorTrainer, tmp_path / "heeding", capabilities=("finetune",))
+    with pytest.raises(AssertionError, match="targets that are not supervised must teach nothing"):
+        trained(broken(fakes.SuccessorTrainer, fit=fit), tmp_path / "deaf", capabilities=("finetune",))
 
 
 def test_refusals_tell_what_came_instead():

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 import attrs
+import numpy as np
 
-from codex_core.contracts import LanguageModel, Loaded, PackedRows, Trainer
+from codex_core.contracts import LanguageModel, Loaded, PackedRows, RowBatch, Trainer
 from codex_core.duration import Duration
 from codex_core.events import Event, StepDone
 from codex_core.lock import Lock
@@ -26,11 +27,12 @@ def check_trainer(
     data: PackedRows,
     lock: Lock,
     folder: Path,
+    capabilities: Collection[str] = (),
 ) -> Path:
     """Train unbroken; stop and resume after every step; compare. Returns the unbroken run's last checkpoint.
 
     The lock should have at least three steps, with `save_every` and `evaluate_every` between 1 and them. `folder`
-    is empty at the start.
+    is empty at the start. Of `capabilities`, `finetune` asks that targets which are not supervised teach nothing.
     """
     claim(lock.steps >= 3, "check_trainer needs a lock of at least three steps")
     lock = attrs.evolve(lock, durations={**_durations(options, lock, data), **lock.durations})
@@ -40,6 +42,8 @@ def check_trainer(
     _check_beside(setting, whole)
     for step in range(1, lock.steps):
         _check_broken(setting, whole, step)
+    if "finetune" in capabilities:
+        _check_masks(setting, whole)
     return whole.checkpoints.path(lock.steps)
 
 
@@ -135,6 +139,51 @@ class _Setting:
         if section == "model":
             return self.model
         return Loaded(id="conformance/trainer", target=self.cls, options=self.options)
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class _HalfMasked:
+    """Rows of which only each second target is supervised; the others are moved on by `shift` ids."""
+
+    below: PackedRows
+    vocab_size: int
+    shift: int
+
+    @property
+    def num_rows(self) -> int:
+        """As below."""
+        return self.below.num_rows
+
+    @property
+    def seq_len(self) -> int:
+        """As below."""
+        return self.below.seq_len
+
+    def rows(self, start: int, count: int) -> RowBatch:
+        """The rows at these positions, half of them unlearned."""
+        held = self.below.rows(start, count)
+        mask = held.loss_mask & (held.positions % 2 == 0)
+        moved = (held.targets + self.shift) % self.vocab_size
+        return attrs.evolve(held, loss_mask=mask, targets=np.where(mask, held.targets, moved))
+
+    def num_supervised(self, start: int, count: int) -> int:
+        """Supervised tokens in these rows."""
+        return int(self.rows(start, count).loss_mask.sum())
+
+
+def _check_masks(setting: _Setting, whole: _Run) -> None:
+    """What is not supervised must not matter, and what is masked must not be learned."""
+    last, found = setting.lock.steps, []
+    for shift in (0, 1):
+        rows = _HalfMasked(below=setting.data, vocab_size=setting.lock.vocab_size, shift=shift)
+        run = attrs.evolve(setting, data=rows).run(f"masked-{shift}", stop_after=None)
+        found.append({n: v for n, v in run.checkpoints.contents(last).items() if n.startswith("model/")})
+    claim(
+        found[0] == found[1],
+        "targets that are not supervised must teach nothing; other ones changed the model",
+    )
+    learned = {n: v for n, v in whole.checkpoints.contents(last).items() if n.startswith("model/")}
+    claim(found[0] != learned, "a mask over half of the targets must change what is learned")
 
 
 def _check_whole(whole: _Run, lock: Lock) -> None:
