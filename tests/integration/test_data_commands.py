@@ -175,3 +175,41 @@ def test_checksums_of_used_data_stand_in_each_run(project):
     assert all(shard["digest"].startswith("blake3:") for shard in held["shards"])
     assert all(counts["digest"].startswith("sha256:") for counts in held["splits"].values())
     assert str(project.path) not in json.dumps(held)
+
+
+@pytest.mark.slow
+def test_a_plan_can_be_estimated(project):
+    """`plan --estimate` stores nothing, names each number that it did not count, and is near what `plan` counts."""
+    estimated = asked(project, "plan", "run.yaml", "--estimate")["lock"]
+    assert not (project.path / ".codex" / "store" / "tokens").exists()
+    counted = asked(project, "plan", "run.yaml")["lock"]
+    shown = project.codex("plan", "run.yaml", "--estimate").out
+
+    assert {"splits.*.tokens", "splits.*.rows", "steps", "epochs", "vocab_size"} <= set(
+        estimated["estimated"]
+    )
+    assert counted["estimated"] == []
+    assert (
+        estimated["data"]["splits"]["train"]["documents"] == counted["data"]["splits"]["train"]["documents"]
+    )
+    assert abs(estimated["steps"] / counted["steps"] - 1) < 0.1
+    assert "sampled, not counted" in shown and "nothing was stored" in shown
+
+
+@pytest.mark.slow
+def test_safety_is_accounted_for_in_the_lock(project):
+    """The lock of a run holds the policy's digest and its counts by rule; another policy is another data set."""
+    examples = pytest.importorskip("codex_safety.examples")
+    rows = project.path / "rows.jsonl"
+    rows.write_text(rows.read_text() + json.dumps({"text": f"the key is {examples.ACCESS_KEY} and stays"}) + "\n")
+    config = project.path / "run.yaml"
+    held = {}
+    for action in ("redact", "block"):
+        config.write_text(CONFIG + f"safety: {{name: secrets, action: {action}}}\n")
+        assert project.codex("train", "run.yaml", "--run-dir", action).code == 0
+        held[action] = json.loads((project.path / action / "lock.json").read_text())["data"]
+
+    assert sum(held["redact"]["safety"]["matches"].values()) == 1
+    assert (held["redact"]["safety"]["redacted"], held["block"]["safety"]["blocked"]) == (1, 1)
+    assert held["redact"]["safety"]["fingerprint"] != held["block"]["safety"]["fingerprint"]
+    assert held["redact"]["fingerprint"] != held["block"]["fingerprint"]

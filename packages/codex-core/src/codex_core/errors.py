@@ -362,10 +362,13 @@ CATALOGUE: dict[str, CatalogueEntry] = {
         ExitCode.OK, "A component cannot be handed to helper processes; one process does the work."
     ),
     "DAT-034": CatalogueEntry(ExitCode.USAGE, "A chunk was asked for that does not exist."),
+    "DAT-035": CatalogueEntry(ExitCode.USAGE, "The plan of a mixture of sources was to be estimated."),
     "DAT-060": CatalogueEntry(
         ExitCode.USAGE, "What is to be traced is no step of the run, or both steps and a document."
     ),
-    "DAT-061": CatalogueEntry(ExitCode.INPUT, "A document is to be traced that the prepared set does not hold."),
+    "DAT-061": CatalogueEntry(
+        ExitCode.INPUT, "A document is to be traced that the prepared set does not hold."
+    ),
     "NGM-001": CatalogueEntry(
         ExitCode.INPUT, "A row to score has no token; the first token of a row is context."
     ),

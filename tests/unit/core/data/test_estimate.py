@@ -10,7 +10,7 @@ from codex_core.data.bytes_tokenizer import BytesTokenizer
 from codex_core.data.estimate import estimate
 from codex_core.data.prepare import prepare
 from codex_core.data.splits import SPLITS
-from codex_core.errors import InputError
+from codex_core.errors import InputError, UsageError
 from tests.support.data_plans import RoomRegistry, make_places, make_plan
 
 
@@ -58,3 +58,20 @@ def test_an_empty_dataset_is_refused(tmp_path, source):
 
     with pytest.raises(InputError, match="empty"):
         estimate(make_plan(source), registry=RoomRegistry())
+
+
+def test_rows_of_whole_documents_are_estimated_document_by_document(source):
+    """Where rows are not shared, each document takes rows of its own, and the estimate counts them so."""
+    shared = estimate(make_plan(source, seq_len=8), registry=RoomRegistry())
+    alone = estimate(make_plan(source, seq_len=8, packing="none"), registry=RoomRegistry())
+
+    assert alone.splits["train"].rows >= alone.splits["train"].documents
+    assert alone.splits["train"].rows > shared.splits["train"].rows
+
+
+def test_a_mixture_is_not_estimated(source):
+    """Weights of sources are refused: a sample does not tell where the epoch of a mixture ends."""
+    with pytest.raises(UsageError) as caught:
+        estimate(make_plan(source, weights=[1]), registry=RoomRegistry())
+
+    assert caught.value.code == "DAT-035"

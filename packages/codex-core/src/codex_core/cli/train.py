@@ -14,6 +14,7 @@ from codex_core.cli import work
 from codex_core.cli.output import print_json, say
 from codex_core.cli.progress import Display
 from codex_core.cli.session import Session
+from codex_core.data.estimate import EstimatedData
 from codex_core.errors import ExitCode, InputError, UsageError
 from codex_core.execute import RunResult
 from codex_core.lock import Choice, Lock, Plan
@@ -144,6 +145,12 @@ def train(
 
 @click.command("plan")
 @_shared_options
+@click.option(
+    "--estimate",
+    "sampled",
+    is_flag=True,
+    help="Sample the data, prepare nothing, and name each estimate.",
+)
 @click.pass_obj
 def plan_command(
     session: Session,
@@ -153,6 +160,7 @@ def plan_command(
     system_metrics: str | None,
     bypass_safety: str | None,
     as_json: bool,
+    sampled: bool,
 ) -> int:
     """Show what training FILE would do: components, data, steps, tokens, memory. Prepares data, loads no torch.
 
@@ -160,9 +168,10 @@ def plan_command(
     Examples:
       codex plan run.yaml
       codex plan run.yaml trainer.duration='2 epochs'
+      codex plan run.yaml --estimate
     """
     asked = _asked(words, file, seed=seed, system_metrics=system_metrics, bypass_safety=bypass_safety)
-    return _dry_run(session, asked, as_json=as_json)
+    return _dry_run(session, asked, as_json=as_json, sampled=sampled)
 
 
 def _untangle(words: tuple[str, ...], resume: str | None) -> tuple[tuple[str, ...], str | None]:
@@ -272,18 +281,22 @@ def _resume_named(
     return work.resume(session, folder, checkpoint=checkpoint, asked=wanted, without=without)
 
 
-def _dry_run(session: Session, asked: Asked, *, as_json: bool) -> int:
-    """Print the plan; prepare the data, and settle unless a component that settling needs is not installed."""
+def _dry_run(session: Session, asked: Asked, *, as_json: bool, sampled: bool = False) -> int:
+    """Print the plan; prepare or sample the data, and settle unless a component that it needs is not installed."""
     wanted = asked.plan(session)
     lock, summary, absent = None, "", _absent(wanted)
     blocking = [choice for choice in absent if choice.section not in ("model", "trainer")]
     if not blocking:
         with Display.of(session.flags) as display:
-            prepared = work.prepare(session, wanted, display)
-        summary = prepared.summary()
+            data: Any = (
+                work.estimate(session, wanted, display) if sampled else work.prepare(session, wanted, display)
+            )
+        summary = data.summary()
         if not absent:
             environment = collect(environ={}, folder=Path.cwd())
-            lock = plan.settle(wanted, prepared, registry=session.registry, environment=environment)
+            lock = plan.settle(wanted, data, registry=session.registry, environment=environment)
+            if isinstance(data, EstimatedData):
+                lock = attrs.evolve(lock, estimated=data.estimated(wanted.durations))
     if as_json:
         print_json("codex-plan/1", _as_values(wanted, lock, summary))
     else:

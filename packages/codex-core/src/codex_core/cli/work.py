@@ -20,7 +20,9 @@ from codex_core.cli.output import say
 from codex_core.cli.progress import Display
 from codex_core.cli.session import Session
 from codex_core.contracts import Emit, PreparedData
+from codex_core.data import estimate as estimating
 from codex_core.data import prepare as data_room
+from codex_core.data.estimate import EstimatedData
 from codex_core.data.prepared import Prepared
 from codex_core.data.store import folder_of
 from codex_core.errors import InputError
@@ -138,6 +140,11 @@ def prepare(
         on_event=on_event,
         workers=processes(workers),
     )
+
+
+def estimate(session: Session, asked: Plan, on_event: Emit) -> EstimatedData:
+    """What preparing the plan's data would give, out of a sample; nothing is stored."""
+    return EstimatedData.of(estimating.estimate(asked, registry=session.registry, on_event=on_event))
 
 
 def processes(asked: int | None) -> int:

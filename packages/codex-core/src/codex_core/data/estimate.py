@@ -12,6 +12,7 @@ import heapq
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import attrs
 
@@ -21,6 +22,8 @@ from codex_core.data.intake import Intake
 from codex_core.data.prepare import ignore, texts_plan
 from codex_core.data.splits import SPLITS
 from codex_core.data.tokenizer_store import taken
+from codex_core.duration import Duration
+from codex_core.errors import UsageError
 from codex_core.lock import Plan
 from codex_core.records import Record
 
@@ -45,10 +48,52 @@ class DataEstimate:
     estimated: tuple[str, ...] = ("tokens", "rows", "vocab_size")
 
 
+@attrs.frozen(kw_only=True)
+class EstimatedData:
+    """An estimate in the shape of prepared data, as far as a plan is settled on it; there is nothing to read."""
+
+    manifest: Mapping[str, Any]
+    num_sampled: int
+    path: Path = Path("not-prepared")
+    fingerprint: str = "not prepared"
+    manifest_digest: str = "not prepared"
+
+    @classmethod
+    def of(cls, found: DataEstimate) -> EstimatedData:
+        """What the manifest of the prepared set would say of the numbers that a lock is made of."""
+        splits = {name: attrs.asdict(split) for name, split in found.splits.items()}
+        tokenizer = {"vocab_size": found.vocab_size, "fingerprint": "not prepared"}
+        return cls(manifest={"splits": splits, "tokenizer": tokenizer}, num_sampled=found.num_sampled)
+
+    def estimated(self, durations: Mapping[str, Duration]) -> tuple[str, ...]:
+        """The numbers of a lock that follow from a sample: those that depend on how many rows or ids there are."""
+        of_rows = sorted(name for name, duration in durations.items() if duration.unit == "epochs")
+        steps = ("steps", "tokens") if "trainer.duration" in of_rows else ()
+        return (
+            *("splits.*.tokens", "splits.*.rows", "epochs"),
+            *steps,
+            *of_rows,
+            *("vocab_size", "memory", "disk_bytes"),
+        )
+
+    def summary(self) -> str:
+        """Documents and bytes as counted, tokens and rows as estimated, a line per split."""
+        lines = [
+            f"{name:<10} {counts['documents']:,} documents, {counts['bytes']:,} bytes, "
+            f"about {counts['tokens']:,} tokens, about {counts['rows']:,} rows"
+            for name, counts in self.manifest["splits"].items()
+        ]
+        lines.append(
+            f"estimated  tokens, rows and vocabulary, from {self.num_sampled:,} documents; nothing was stored"
+        )
+        return "\n".join(lines)
+
+
 def estimate(
     plan: Plan, *, registry: Components, num_sampled: int = 400, on_event: Emit = ignore
 ) -> DataEstimate:
     """Count the documents of a plan and estimate its tokens; raises what `prepare` raises for bad inputs."""
+    _refuse_mixtures(plan)
     found = find(plan.choices["tokenizer"], plan, registry=registry)
     intake = Intake(texts_plan(plan, registry=registry))
     num_bytes: Counter[str] = Counter()
@@ -58,13 +103,27 @@ def estimate(
         _keep(sample, record, number=intake.account.read, most=num_sampled)
     records = [record for _, _, record in sorted(sample, key=lambda kept: kept[:2])]
     tokenizer, measured = _measure(found, records, seed=plan.seeds["tokenizer"])
-    per_byte = sum(len(tokenizer.render(record).ids) for record in measured) / sum(map(_size, measured))
+    lengths = [len(tokenizer.render(record).ids) for record in measured]
+    per_byte = sum(lengths) / sum(map(_size, measured))
     splits = {}
     for split in SPLITS:
         documents, tokens = intake.account.kept[split], round(num_bytes[split] * per_byte)
         rows = -(-max(0, tokens - documents) // plan.seq_len)  # a document of n ids gives n - 1 pairs
+        if plan.config["data"]["packing"] == "none":
+            rows = round(documents * sum(-(-(n - 1) // plan.seq_len) for n in lengths) / len(lengths))
         splits[split] = SplitEstimate(documents=documents, bytes=num_bytes[split], tokens=tokens, rows=rows)
     return DataEstimate(splits=splits, vocab_size=tokenizer.vocab_size, num_sampled=len(measured))
+
+
+def _refuse_mixtures(plan: Plan) -> None:
+    if plan.config["data"].get("weights") is not None:
+        raise UsageError(
+            code="DAT-035",
+            what="a mixture of sources cannot be estimated",
+            where="data.weights",
+            why="an epoch of it ends with its longest source, and a sample does not tell how long each is",
+            fix="codex plan FILE  prepares the data and counts",
+        )
 
 
 def _keep(sample: list[tuple[bytes, int, Record]], record: Record, *, number: int, most: int) -> None:

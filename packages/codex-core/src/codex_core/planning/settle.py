@@ -96,6 +96,7 @@ def _data(prepared: PreparedData, weights: Sequence[int] | None) -> dict[str, An
     manifest = prepared.manifest
     mixed = "" if weights is None else f";weights={':'.join(map(str, weights))}"
     order = {"order": f"{manifest['order']}{mixed}"} if "order" in manifest else {}
+    safety = {"safety": dict(manifest["safety"])} if "safety" in manifest else {}  # the account, rule by rule
     kept = ("documents", "tokens", "supervised", "rows", "bytes")
     return {
         "fingerprint": prepared.fingerprint,
@@ -103,6 +104,7 @@ def _data(prepared: PreparedData, weights: Sequence[int] | None) -> dict[str, An
         "manifest_digest": prepared.manifest_digest,
         "tokenizer": manifest["tokenizer"]["fingerprint"],
         **order,
+        **safety,
         "splits": {
             name: {key: held[key] for key in kept if key in held} for name, held in manifest["splits"].items()
         },

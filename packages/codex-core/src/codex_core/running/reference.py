@@ -109,7 +109,8 @@ def _lock_of(run: RunDir, attempt: int, *, last: int) -> Lock:
 def _numbers_of(lock: Lock) -> str:
     """A digest of everything in a lock that numbers depend on."""
     values = {name: value for name, value in lock.as_dict().items() if name not in _IDLE}
-    values["data"] = {name: value for name, value in lock.data.items() if name != WITHOUT}
+    idle = (WITHOUT, "safety")  # the latter tells what was done before: it is in the fingerprint, too
+    values["data"] = {name: value for name, value in lock.data.items() if name not in idle}
     values["components"] = {
         name: held for name, held in lock.components.items() if not name.startswith("writers")
     }

@@ -28,7 +28,7 @@ from codex_core.runs import ENDED_WELL, RunDir
 #: Paths of a lock that follow from others or from the command; they are neither refused nor listed.
 _DERIVED = re.compile(
     r"name|config_hash|exactness|epochs|tokens|log_every|evaluate_every|save_every|durations\..*|memory.*|disk_bytes"
-    r"|estimated.*|notes.*|environment\.command.*|components\.(writers|evaluation)\b.*"
+    r"|estimated.*|notes.*|environment\.command.*|data\.safety.*|components\.(writers|evaluation)\b.*"
 )
 
 #: How a path of a lock begins or goes on where the configuration's does not.
