@@ -146,6 +146,7 @@ class Prepared:
             lines.append(
                 f"{split:<10} {counts['documents']:,} documents, {counts['bytes']:,} bytes, "
                 f"{counts['tokens']:,} tokens, {counts['rows']:,} rows of {manifest['seq_len']}"
+                f"{_filled(counts)}"
             )
         lines.append(f"tokenizer  {held['id']}, {held['vocab_size']:,} ids, {held['fingerprint']}")
         lines.append(f"prepared   {self.fingerprint}")
@@ -221,3 +222,11 @@ def _safety_line(safety: Mapping[str, Any]) -> str:
         return "no policy"
     matches = ", ".join(f"{rule} {count:,}" for rule, count in safety["matches"].items()) or "no match"
     return f"{safety['policy']}: {safety['blocked']:,} blocked, {safety['redacted']:,} redacted ({matches})"
+
+
+def _filled(counts: Mapping[str, Any]) -> str:
+    """How full rows are; sets of earlier versions do not say, and a split without rows has nothing to fill."""
+    held = counts.get("filling")
+    if held is None or not counts["rows"]:
+        return ""
+    return f", {float(held['filled']):.1%} filled, {held['cut_documents']:,} documents cut"

@@ -19,6 +19,7 @@ from codex_core.canonical import digest_of, readable_json
 from codex_core.contracts import Emit
 from codex_core.data.audit import Audit
 from codex_core.data.columns import U64, ColumnWriter, TextColumn, read_column, writing
+from codex_core.data.filling import Filling
 from codex_core.data.order import ALGORITHM
 from codex_core.data.packing import (
     WINDOW_DOCUMENTS,
@@ -40,7 +41,7 @@ from codex_core.files import OS_FILES, Files
 FORMAT = "codex-tokens/1"
 
 #: Raised by hand whenever this stage would give other bytes for the same identity.
-STAGE_VERSION = 2
+STAGE_VERSION = 3
 
 
 @attrs.frozen(kw_only=True)
@@ -108,13 +109,14 @@ def write_tokens(
         assert writer.num_documents == len(ids), "every document has its tokens"
         shards += writer.shards
         documents = _documents_of_sources(plan, split) if plan.apart else (writer.num_documents,)
-        rows = _write_rows(folder, split, plan, writer.shards, documents, files=files)
+        rows, filling = _write_rows(folder, split, plan, writer.shards, documents, files=files)
         done += writer.num_documents
         on_event(ProgressMade(phase="pack", done=done, total=total, detail=split))
         splits[split] = {
             **texts["splits"][split],
             **{key: sum(shard[key] for shard in writer.shards) for key in ("tokens", "supervised")},
             "rows": sum(rows),
+            "filling": filling.report(),
             **({"rows_of_sources": rows} if plan.apart else {}),
             "digest": digest_of([shard["digest"] for shard in writer.shards]),
         }
@@ -182,13 +184,13 @@ def _write_rows(
     documents: Sequence[int],
     *,
     files: Files,
-) -> list[int]:
+) -> tuple[list[int], Filling]:
     """Plan the rows of a split block by block and write their columns; returns how many rows each part has.
 
     `documents` tells how many documents each part has; no row holds documents of two parts.
     """
     tokens = open_tokens(folder, shards, dtype=plan.dtype)
-    rows, num_pieces, first = [0] * len(documents), 0, 0
+    rows, filling, first = [0] * len(documents), Filling(seq_len=plan.seq_len), 0
     with ExitStack() as stack:
         column = {
             name: stack.enter_context(ColumnWriter(folder / f"{split}.rows.{name}", files=files))
@@ -198,16 +200,16 @@ def _write_rows(
             windows = windows_of(tokens, first, first + num_documents)
             for planned in packing_of(plan.packing)(windows, seq_len=plan.seq_len):
                 block = attrs.evolve(planned, document=planned.document + first)
-                column["idx"].append_array(block.first_piece[:-1] + num_pieces)
+                column["idx"].append_array(block.first_piece[:-1] + filling.pieces)
                 column["document"].append_array(block.document)
                 column["start"].append_array(block.start)
                 column["length"].append_array(block.length, "u4")
                 column["supervised"].append_array(count_supervised(block, tokens), "u4")
                 rows[part] += block.num_rows
-                num_pieces += len(block.document)
+                filling.add(block)
             first += num_documents
-        column["idx"].append_number(num_pieces)
-    return rows
+        column["idx"].append_number(filling.pieces)
+    return rows, filling
 
 
 def open_tokens(folder: Path, shards: Iterable[Mapping[str, Any]], *, dtype: str) -> list[TokenColumns]:
