@@ -10,7 +10,8 @@ from click.testing import CliRunner
 
 from codex_core.cli.main import main
 from codex_core.data.bytes_tokenizer import BytesTokenizer
-from codex_models import tiny
+from codex_core.errors import InputError
+from codex_models import model_places, tiny
 from codex_models.cli_model import model
 from codex_models.decoder import Decoder
 from codex_models.hf_tokenizer_files import byte_alphabet
@@ -94,6 +95,15 @@ def test_check_finds_what_is_wrong_with_a_folder_of_ours(tmp_path, damage):
 
     assert said.exit_code == 4
     assert {"changed": "refused", "missing": "missing", "foreign": "stranger.txt"}[damage] in said.output
+
+
+def test_check_sends_runs_to_their_own_command(tmp_path):
+    """A run is no model: the answer names the command that verifies runs."""
+    (tmp_path / "run.json").write_text("{}")
+
+    with pytest.raises(InputError, match="this is a run") as caught:
+        model_places.check(tmp_path)
+    assert "codex runs verify" in caught.value.fix
 
 
 def test_generation_works_from_what_was_made(tmp_path, monkeypatch, capsys):

@@ -69,6 +69,13 @@ def check(folder: Path) -> tuple[str, list[FileState]]:
     """The kind of a folder, and its files with their states; `InputError` when there is no such folder."""
     if (folder / model_folders.MANIFEST).is_file():
         return _checked(folder)
+    if (folder / "run.json").is_file():
+        raise InputError(
+            code="MOD-007",
+            what="this is a run, which holds several checkpoints",
+            where=str(folder),
+            fix=f"codex runs verify {folder}, or name one of its checkpoints",
+        )
     return HF, hf_directory.check(folder)
 
 
