@@ -165,7 +165,10 @@ def _limit_this_process() -> None:
         return
     hard = resource.getrlimit(resource.RLIMIT_AS)[1]
     most = MAX_MEMORY_BYTES if hard == resource.RLIM_INFINITY else min(hard, MAX_MEMORY_BYTES)
-    resource.setrlimit(resource.RLIMIT_AS, (most, hard))
+    try:
+        resource.setrlimit(resource.RLIMIT_AS, (most, hard))
+    except (OSError, ValueError):  # systems that bound no address space: time and output are still bounded
+        return
 
 
 def main() -> None:

@@ -16,7 +16,7 @@ from typing import Any
 from codex_core.canonical import digest_of, file_digest, readable_json
 from codex_core.contracts import Tokenizer
 from codex_core.errors import InputError
-from codex_core.files import write_atomic
+from codex_core.files import OS_FILES, write_atomic
 from codex_tokenizers.corpus import CHUNK_BYTES, Corpus
 from codex_tokenizers.recipe import Recipe
 
@@ -73,6 +73,7 @@ def _commit(recipe: Recipe, tokenizer: Tokenizer, corpus: Corpus) -> dict[str, A
         if recipe.out.exists():
             recipe.out.rename(former)
         temporary.rename(recipe.out)
+        OS_FILES.sync_folder(recipe.out.parent)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
         if former.exists() and recipe.out.exists():
