@@ -9,8 +9,8 @@ import pytest
 
 from codex_core import config
 from codex_core.errors import ConfigError, UsageError
+from codex_core.objective import objective_of, supervised_share
 from codex_core.places import Places
-from codex_core.planning.objective import objective_of, supervised_share
 from codex_core.planning.plan_text import describe_lock
 from codex_core.registry import Registry
 from codex_core.running.resuming import compare

@@ -19,7 +19,7 @@ from torch import Tensor
 from codex_core.contracts import Checkpoints, Emit, Loader, PackedRows, SavedState
 from codex_core.errors import ArtefactError, ConfigError
 from codex_core.lock import Lock
-from codex_core.planning.objective import objective_of, supervised_share
+from codex_core.objective import objective_of, supervised_share
 from codex_models.compiling import CompiledBlocks, compiled_blocks
 from codex_models.ema import WeightAverage
 from codex_models.events import TrainingPrepared

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from codex_core.lock import Choice, Lock, Plan
-from codex_core.planning.objective import objective_of, supervised_share
+from codex_core.objective import objective_of, supervised_share
 from codex_core.planning.sections import NO_SAFETY, SPLITS
 
 _LABEL_WIDTH = 22
