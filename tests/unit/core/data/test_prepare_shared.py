@@ -14,8 +14,9 @@ from pathlib import Path
 import pytest
 
 from codex_core.data import encoding, jobs, text_parts
+from codex_core.data.chunks import prepare_chunk, seal
 from codex_core.data.intake import Intake
-from codex_core.data.prepare import prepare_chunk, seal, texts_plan
+from codex_core.data.prepare import texts_plan
 from codex_core.data.splits import SPLITS
 from codex_core.data.text_parts import lots_of
 from codex_core.errors import ArtefactError, InputError, UsageError
@@ -186,7 +187,8 @@ KILLED = """
 import os, sys
 from pathlib import Path
 from codex_core.data import encoding, text_parts
-from codex_core.data.prepare import prepare, prepare_chunk
+from codex_core.data.chunks import prepare_chunk
+from codex_core.data.prepare import prepare
 from codex_core.files import Files
 from tests.support.data_plans import RoomRegistry, make_places, make_plan
 

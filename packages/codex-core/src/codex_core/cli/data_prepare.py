@@ -12,7 +12,7 @@ from codex_core.cli import work
 from codex_core.cli.data_inspect import show
 from codex_core.cli.output import print_json, say
 from codex_core.cli.session import Session
-from codex_core.data import prepare as data_room
+from codex_core.data import chunks
 from codex_core.errors import UsageError
 from codex_core.lock import Plan
 
@@ -72,7 +72,7 @@ def prepare(
         return
     number, of = numbers_of(chunk)
     with work.surroundings(session) as around:
-        done = data_room.prepare_chunk(
+        done = chunks.prepare_chunk(
             asked,
             number,
             of,
@@ -110,7 +110,7 @@ def reading_as(asked: Plan, *, on_error: str | None, max_skip: int | None) -> Pl
     return attrs.evolve(asked, choices=choices) if given else asked
 
 
-def _tell(done: data_room.Chunk, *, as_json: bool) -> None:
+def _tell(done: chunks.Chunk, *, as_json: bool) -> None:
     if as_json:
         fields = attrs.asdict(done) | {"path": str(done.path), "lots": list(done.lots)}
         print_json("codex-data-chunk/1", fields)

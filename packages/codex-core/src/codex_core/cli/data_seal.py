@@ -10,7 +10,7 @@ from codex_core.cli import work
 from codex_core.cli.data_inspect import show
 from codex_core.cli.data_prepare import reading_as
 from codex_core.cli.session import Session
-from codex_core.data import prepare as data_room
+from codex_core.data import chunks
 
 
 @click.command()
@@ -55,7 +55,7 @@ def seal(
     asked = work.make_plan(session, file, overrides, bypass_safety=bypass_safety)
     asked = reading_as(asked, on_error=on_error, max_skip=max_skip)
     with work.surroundings(session) as around:
-        prepared = data_room.seal(
+        prepared = chunks.seal(
             asked,
             registry=session.registry,
             places=work.places(session, store),

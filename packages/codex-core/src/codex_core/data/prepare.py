@@ -23,7 +23,7 @@ from codex_core.data import texts, tokenizer_store, tokens
 from codex_core.data.components import Components, Found, find
 from codex_core.data.encoding import Encoding, PartEncoding, tokenizer_of
 from codex_core.data.intake import Policy, TextsPlan
-from codex_core.data.jobs import UNSYNCED_FILES, is_shared, share, sweep, using_job
+from codex_core.data.jobs import UNSYNCED_FILES, is_shared, sweep, using_job
 from codex_core.data.packing import packing_of
 from codex_core.data.prepared import Prepared, assemble, open_prepared
 from codex_core.data.reading import Reading, reading_of, reading_path
@@ -38,7 +38,16 @@ from codex_core.files import OS_FILES, Files
 from codex_core.lock import Choice, Plan
 from codex_core.places import Places
 
-__all__ = ["open_prepared", "prepare", "prepare_chunk", "seal", "texts_plan"]
+__all__ = [
+    "Work",
+    "encode_lots",
+    "finished",
+    "given_tokenizer",
+    "open_prepared",
+    "prepare",
+    "refuse_unknown",
+    "texts_plan",
+]
 
 
 def ignore(event: Event) -> None:
@@ -83,16 +92,16 @@ def prepare(
     """
     work = Work.of(places, workers=workers, on_event=on_event, files=files)
     tokenizer = find(plan.choices["tokenizer"], plan, registry=registry)
-    _refuse_unknown(plan.config["data"])
+    refuse_unknown(plan.config["data"])
     wanted = texts_plan(plan, registry=registry)
     reading = None
     is_there = (folder_of(work.store, "texts", wanted.fingerprint()) / MANIFEST).exists()
     if not is_there or reading_path(wanted, store=work.store).exists():  # the latter was killed, or is shared
         reading = reading_of(wanted, store=work.store, files=work.part_files)
-    return _finished(tokenizer, plan, wanted, work, reading)
+    return finished(tokenizer, plan, wanted, work, reading)
 
 
-def _finished(
+def finished(
     tokenizer: Found, plan: Plan, wanted: TextsPlan, work: Work, reading: Reading | None
 ) -> Prepared:
     """All three stages, while housekeeping keeps away from what they make and use."""
@@ -112,11 +121,11 @@ def _stages(
     given: list[tokenizer_store.StoredTokenizer] = []
 
     def encode(lots: Reading, meanwhile: Callable[[], None]) -> None:
-        if (held := _given_tokenizer(tokenizer, plan, wanted, work)) is None:
+        if (held := given_tokenizer(tokenizer, plan, wanted, work)) is None:
             meanwhile()
         else:
             given.append(held)
-            _encode_lots(lots, range(len(lots.lots)), held, work, meanwhile=meanwhile)
+            encode_lots(lots, range(len(lots.lots)), held, work, meanwhile=meanwhile)
 
     try:
         if reading is not None:
@@ -134,90 +143,6 @@ def _stages(
         sweep(reading.path, files=work.files)
     _warn_of_empty_splits(stored.manifest, work.on_event)
     return assemble(stored, texts=stored_texts, tokenizer_path=held.path, was_there=was_there)
-
-
-@attrs.frozen(kw_only=True)
-class Chunk:
-    """What one of several machines has done: its lots of all, and how many are still missing."""
-
-    number: int
-    of: int
-    lots: tuple[int, ...]
-    num_lots: int
-    missing: int
-    has_tokens: bool
-    path: Path
-
-
-def prepare_chunk(
-    plan: Plan,
-    number: int,
-    of: int,
-    *,
-    registry: Components,
-    places: Places,
-    on_event: Emit = ignore,
-    files: Files = OS_FILES,
-    workers: int = 1,
-) -> Chunk:
-    """Read (and, if nothing has to be learned first, encode) every `of`-th lot from `number` (1 to `of`) on.
-
-    Lots that are there are not done again. `seal` puts the lots of all machines together.
-    """
-    if not 1 <= number <= of:
-        raise UsageError(
-            code="DAT-034",
-            what=f"there is no chunk {number} of {of}",
-            where="--chunk",
-            fix=f"--chunk 1/{max(of, 1)} to --chunk {max(of, 1)}/{max(of, 1)}",
-        )
-    work = Work.of(places, workers=workers, on_event=on_event, files=files)
-    tokenizer = find(plan.choices["tokenizer"], plan, registry=registry)
-    _refuse_unknown(plan.config["data"])
-    wanted = texts_plan(plan, registry=registry)
-    reading = reading_of(wanted, store=work.store, files=files)
-    held = _given_tokenizer(tokenizer, plan, wanted, work)
-    refers = {"texts": wanted.fingerprint(), "tokenizer": held and held.stored.path.name}
-    share(reading.path, refers=refers, files=files)
-    numbers = range(number - 1, len(reading.lots), of)
-    with using_job(reading.path):
-        reading.read(numbers, workers=work.workers, on_event=on_event)
-        if held is not None:
-            _encode_lots(reading, numbers, held, work)
-    return Chunk(
-        number=number,
-        of=of,
-        lots=tuple(numbers),
-        num_lots=len(reading.lots),
-        missing=len(reading.missing()),
-        has_tokens=held is not None,
-        path=reading.path,
-    )
-
-
-def seal(
-    plan: Plan,
-    *,
-    registry: Components,
-    places: Places,
-    on_event: Emit = ignore,
-    files: Files = OS_FILES,
-    workers: int = 1,
-) -> Prepared:
-    """The prepared set of a plan out of the chunks of all machines, verified; byte for byte what `prepare` gives.
-
-    Raises `InputError` when lots are missing, `ArtefactError` when one is damaged.
-    """
-    work = Work.of(places, workers=workers, on_event=on_event, files=files)
-    tokenizer = find(plan.choices["tokenizer"], plan, registry=registry)
-    _refuse_unknown(plan.config["data"])
-    wanted = texts_plan(plan, registry=registry)
-    reading = reading_of(wanted, store=work.store, files=files)
-    if not (folder_of(work.store, "texts", wanted.fingerprint()) / MANIFEST).exists():
-        reading.parts()  # every lot is there and whole, or this raises
-    prepared = _finished(tokenizer, plan, wanted, work, reading)
-    sweep(reading.path, files=files)
-    return prepared
 
 
 def _tokens_plan(plan: Plan, stored: Stored, held: tokenizer_store.StoredTokenizer) -> tokens.TokensPlan:
@@ -324,7 +249,7 @@ def _tokenizer(found: Found, plan: Plan, stored: Stored, work: Work) -> tokenize
     return _learned(found, plan, texts.TurnTexts(shard), stored.manifest["fingerprint"], work)
 
 
-def _given_tokenizer(
+def given_tokenizer(
     found: Found, plan: Plan, wanted: TextsPlan, work: Work
 ) -> tokenizer_store.StoredTokenizer | None:
     """The tokenizer, when it is known before all texts are; None when it has to be learned from them."""
@@ -350,7 +275,7 @@ def _learned(
     )
 
 
-def _encode_lots(
+def encode_lots(
     reading: Reading,
     numbers: range,
     held: tokenizer_store.StoredTokenizer,
@@ -406,7 +331,7 @@ def _of_lots(reading: Reading, plan: tokens.TokensPlan, work: Work) -> dict[str,
     return encoding.batches(selection, dtype=plan.dtype)
 
 
-def _refuse_unknown(data: Mapping[str, Any]) -> None:
+def refuse_unknown(data: Mapping[str, Any]) -> None:
     """Refuse what only this room can judge, before anything is read."""
     packing_of(data["packing"])
     for key, known in (("dedup", ("exact", "none")),):
