@@ -102,13 +102,13 @@ def test_b2_a_run_resumed_three_times_reads_each_row_once_in_order(tmp_path):
 
 
 def test_b3_resume_at_step_one_million_starts_at_once(tmp_path):
-    """The cursor is arithmetic: a run at step 10**6 takes its next step within a second, at the right rows."""
+    """The cursor is arithmetic: a run at step 10**6 takes its next step after less than a second of work."""
     begun = train(tmp_path / "a", steps=1, save_at=frozenset({1})).checkpoints.saved[1]
     far = attrs.evolve(begun, step=10**6, position=4 * 10**6, tokens=36 * 10**6)
     rows = Ledger(CountingRows(num_rows=10**9))
-    before = time.perf_counter()
+    before = time.process_time()  # what a neighbour on the machine takes is not ours
     trained = train(tmp_path / "b", rows=rows, parent=far, steps=10**6 + 1)
-    assert time.perf_counter() - before < 1.0
+    assert time.process_time() - before < 1.0
     assert trained.result.steps == 10**6 + 1
     assert rows.read == list(range(4 * 10**6, 4 * 10**6 + 4))
 
