@@ -263,6 +263,19 @@ def test_nothing_is_replaced_in_silence(folder, codex):
 
 
 @pytest.mark.parametrize(
+    "command", [("validate", "out/words"), ("validate", "t.yaml"), ("refresh", "out/words")]
+)
+def test_a_killed_replacement_leaves_the_former_one(command, folder, codex):
+    """Killed between its two renames, a replacement is undone by the next command, whichever it is."""
+    train(codex)
+    (folder / "out" / "words").rename(folder / "out" / ".words.old-123")
+    (folder / "out" / ".words.tmp-123").mkdir()
+
+    assert codex("tokenizer", *command)[0] == 0
+    assert codex("tokenizer", "show", "-t", "out/words")[0] == 0
+
+
+@pytest.mark.parametrize(
     ("text", "code", "says"),
     [
         ("tokenizer: {vocab_size: 300}\ncorpus: [texts/0.txt]\nout: x\n", 2, "names no kind"),

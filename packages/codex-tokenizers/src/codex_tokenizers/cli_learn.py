@@ -126,10 +126,13 @@ def refresh(session: Any, place: Path, *, as_json: bool) -> None:
 
 
 def _recipe_at(place: Path, session: Any) -> Recipe:
+    training.restore(place)
     if place.is_dir() or place.name == training.MANIFEST_NAME:
         folder = place if place.is_dir() else place.parent
         return recipe.from_manifest(freshness.read_manifest(folder), folder, session.registry)
-    return recipe.read(place, (), session.registry)
+    wanted = recipe.read(place, (), session.registry)
+    training.restore(wanted.out)
+    return wanted
 
 
 def _trained(

@@ -1,6 +1,7 @@
 """Learning a tokenizer by its recipe: the plan, the work, and the manifest that is written last.
 
-Decisions: the folder appears whole under its name or not at all; the manifest holds nothing that another run, place
+Decisions: the folder appears whole under its name or not at all, and a former one is brought back when replacing it
+was killed half-way; the manifest holds nothing that another run, place
 or machine would change, so that two trainings of the same inputs give the same bytes; its digest covers the recipe,
 the corpus and every file of the tokenizer.
 """
@@ -46,6 +47,7 @@ def train(
 
     Raises `InputError` when the folder exists and is not to be replaced, or cannot be written.
     """
+    restore(recipe.out)
     if recipe.out.exists() and not replace:
         raise _unwritable(recipe.out, "it exists already", "name another folder, or replace it with --force")
     paths = [(recipe.relative(path), path) for path in recipe.files()]
@@ -59,6 +61,13 @@ def train(
         raise _unwritable(
             recipe.out, error.strerror or str(error), "free the disk, or name another folder"
         ) from error
+
+
+def restore(out: Path) -> None:
+    """Bring back the former tokenizer of a folder whose replacing was killed between its two renames."""
+    former = sorted(out.parent.glob(f".{out.name}.old-*")) if not out.exists() else []
+    if former:
+        former[-1].rename(out)
 
 
 def _commit(recipe: Recipe, tokenizer: Tokenizer, corpus: Corpus) -> dict[str, Any]:
