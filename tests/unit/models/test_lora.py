@@ -12,11 +12,13 @@ import torch
 from codex_core.errors import ArtefactError, ConfigError, InputError, UsageError
 from codex_models.decoder import Decoder
 from codex_models.decoder_model import DecoderModel
+from codex_models.estimate import decoder_memory
 from codex_models.lora import AdaptedDecoder, merged, open_adapter
 from codex_models.lora_files import BINDING, PEFT_CONFIG, TENSORS, Binding, digest_of_tensors
+from codex_models.lora_names import num_adapter_parameters
 from codex_models.lora_options import LoraOptions
 from codex_models.options import DecoderOptions
-from tests.support.decoders import TINY, VOCAB_SIZE, decoder, one_document, options_for, train
+from tests.support.decoders import TINY, VOCAB_SIZE, decoder, lock_for, one_document, options_for, train
 
 LLAMA = attrs.evolve(TINY, tied_embeddings=False)
 QWEN = attrs.evolve(TINY, heads=4, kv_heads=2, biases="qkv", qk_norm=True)
@@ -180,7 +182,22 @@ def test_less_than_a_twentieth_of_size_s_is_trained(tmp_path):
     )
     trained = sum(parameter.numel() for parameter in model.trainable().values())
     assert trained == 245_760  # 6 layers x 8 x (4 x 2 x 256 + 3 x (256 + 768))
+    assert trained == num_adapter_parameters(size_s, LoraOptions())
     assert trained < 0.05 * sum(parameter.numel() for parameter in model.parameters())
+
+
+@pytest.mark.parametrize(("options", "lora"), SHAPES.values(), ids=SHAPES)
+def test_the_size_of_an_adapter_is_known_without_torch(base, options, lora):
+    """What plans count is what is trained, biases included, and memory is estimated with it."""
+    trained = sum(
+        parameter.numel() for parameter in _adapted(base(options), options, lora).trainable().values()
+    )
+    assert num_adapter_parameters(options, lora) == trained
+    chosen = attrs.evolve(options, weights="base", lora=lora)
+    lock = lock_for(options_for(), components={"trainer": {"options": {"precision": "bf16"}}})
+    memory, whole = decoder_memory(chosen, lock), decoder_memory(options, lock)
+    assert memory.moments == 8 * trained < whole.moments
+    assert memory.logits <= whole.logits * 2 and memory.parameters < whole.parameters
 
 
 def test_training_tells_how_much_is_trained_and_leaves_the_base_alone(tmp_path, base):

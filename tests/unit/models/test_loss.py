@@ -6,6 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from codex_models import estimate, loss
 from codex_models.loss import log_probabilities, supervised_cross_entropy
 
 
@@ -46,6 +47,11 @@ def test_a_frozen_output_matrix_gives_the_same_loss_and_gradient_of_activations(
     assert loss.item() == trained.item()
     assert frozen.grad is None
     torch.testing.assert_close(twin_hidden.grad, hidden.grad, rtol=1e-12, atol=1e-14)
+
+
+def test_the_estimate_counts_the_rows_of_logits_that_are_there():
+    """Plans count as many rows of logits as the loss holds at once."""
+    assert estimate.LOGIT_ROWS == loss._CHUNK_ROWS
 
 
 def test_loss_of_a_hopeless_target_is_finite_and_exact():

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
+    from codex_models.lora_options import LoraOptions
     from codex_models.options import DecoderOptions
 
 #: The matrices of a block that hold projections, by attribute, in the order of the computation.
@@ -51,6 +52,26 @@ def target_names(options: DecoderOptions) -> tuple[str, ...]:
     ('q_proj', 'k_proj', 'v_proj', 'o_proj', 'gate_proj', 'up_proj', 'down_proj')
     """
     return tuple(dict.fromkeys(one.target for held in projections(options).values() for one in held))
+
+
+def num_adapter_parameters(options: DecoderOptions, lora: LoraOptions) -> int:
+    """Entries of all A and B, and of the biases that are trained with them.
+
+    >>> from codex_models.lora_options import LoraOptions
+    >>> from codex_models.options import DecoderOptions
+    >>> num_adapter_parameters(DecoderOptions(size="S"), LoraOptions(r=8))
+    245760
+    """
+    wide = options.width, options.heads * options.head_width, options.width, options.inner_width
+    targets, total = lora.targets_among(target_names(options)), 0
+    has_bias = {"none": (), "qkv": ("attention_in",), "all": MATRICES}[options.biases]
+    for (name, held), width_in in zip(projections(options).items(), wide, strict=True):
+        for one in held:
+            height = one.rows[1] - one.rows[0]
+            total += lora.r * (width_in + height) if one.target in targets else 0
+            is_trained = lora.bias == "all" or (lora.bias == "lora_only" and one.target in targets)
+            total += height if is_trained and name in has_bias else 0
+    return options.layers * total
 
 
 def _stacked(parent: str, **heights: int) -> tuple[Projection, ...]:
