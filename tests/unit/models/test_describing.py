@@ -12,6 +12,7 @@ import pytest
 
 from codex_core.components import Component
 from codex_models.estimate import decoder_memory
+from codex_models.lora_options import LoraOptions
 from codex_models.options import DecoderOptions
 from codex_models.plugin import codex_models, codex_trainers
 from codex_models.precision import _processor_multiplies_bf16
@@ -96,15 +97,23 @@ SHAPES = {
 }
 
 
+@pytest.mark.parametrize(
+    "lora", [None, LoraOptions(), LoraOptions(dropout=0.1)], ids=["whole", "lora", "noisy"]
+)
 @pytest.mark.parametrize("shape", SHAPES)
-def test_kept_activations_are_those_that_are_counted(shape: str):
-    """What autograd keeps of a step is, to a fifth, what the estimate says, for every shape of the decoder."""
+def test_kept_activations_are_those_that_are_counted(shape: str, lora: LoraOptions | None):
+    """What autograd keeps of a step is, to a fifth, what the estimate says, for every shape, adapted too."""
     import torch
 
     from codex_models.decoder import Decoder
+    from codex_models.lora import AdaptedDecoder
+    from codex_models.lora_files import Binding
 
     options = DecoderOptions(layers=3, width=64, heads=4, **SHAPES[shape])
     model = Decoder.build(options, vocab_size=23, seed=1)
+    if lora is not None:
+        model = AdaptedDecoder(model, lora, binding=Binding(base="blake3:0", weights="base"))
+        options = attrs.evolve(options, weights="base", lora=lora)
     model.set_noise(torch.Generator())
     ids = torch.zeros((4, 256), dtype=torch.int64)
     parameters = {parameter.data_ptr() for parameter in model.parameters()}
