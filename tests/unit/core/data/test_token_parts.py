@@ -83,7 +83,7 @@ def test_a_rendering_of_its_own_is_used(tmp_path):
 
 
 def test_two_ways_that_differ_are_refused(tmp_path):
-    """A tokenizer whose two ways give different ids is found at the first document of a batch."""
+    """A tokenizer whose two ways give different ids is found at the first document of a stretch."""
     with pytest.raises(InputError, match="cannot be trained on") as caught:
         encoded(shard_of(tmp_path, TEXTS), Lying())
 

@@ -54,13 +54,15 @@ class Renderer:
     def batches(self, shard: TextShard, first: int, last: int) -> Iterator[Batch]:
         """Documents `first` to `last` (exclusive) of a shard, encoded."""
         bytes_before = shard.first_bytes().astype(np.int64)
+        is_first = True
         while first < last:
             stop = int(np.searchsorted(bytes_before, bytes_before[first] + _BATCH_BYTES, side="right")) - 1
             stop = min(max(stop, first + 1), first + _MOST_BATCH_DOCUMENTS, last)
-            yield self._batch(shard, first, stop)
-            first = stop
+            yield self._batch(shard, first, stop, compared=is_first)
+            first, is_first = stop, False
 
-    def _batch(self, shard: TextShard, first: int, last: int) -> Batch:
+    def _batch(self, shard: TextShard, first: int, last: int, *, compared: bool) -> Batch:
+        """One batch; if `compared`, its first document is rendered, too, and must come out alike."""
         encode = self._encode_many()
         begin, end = int(shard.first_turns[first]), int(shard.first_turns[last])
         if encode is not None and end - begin == last - first:
@@ -68,7 +70,8 @@ class Renderer:
             if all(shard.roles[role] == "text" for role in np.unique(codes // 2).tolist()):
                 ids, lengths = encode([shard.text[turn] for turn in range(begin, end)])
                 batch = self._flat(ids, lengths, learn=(codes % 2).astype(np.uint8))
-                self._compare(batch, shard[first])
+                if compared:
+                    self._compare(batch, shard[first])
                 return batch
         return self._rendered([shard[number] for number in range(first, last)])
 
