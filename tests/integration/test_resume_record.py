@@ -211,6 +211,39 @@ def test_moved_run_keeps_its_best_and_continues(runs, capsys):
     assert json.loads(capsys.readouterr().out)["complete"]
 
 
+def test_checkpoint_that_nobody_told_of_is_accounted_for(tmp_path, monkeypatch, capsys):
+    """Killed between committing a checkpoint and saying so: the resumed run verifies, and its lineage is whole."""
+    write_corpus(tmp_path)
+    whole = case("ngram")
+    config = whole.config.replace("keep_last: 1", "keep_last: 9")
+    with Server(imports_of("ngram")) as server:
+        (tmp_path / ".codex").mkdir()
+        (tmp_path / "run.yaml").write_text(config)
+        for operation in range(15, 40):
+            run = tmp_path / f"run-{operation}"
+            point = CrashPoint(phase="save", operation=operation)
+            arguments = ("train", "run.yaml", "--run-dir", run.name)
+            assert server.run(*arguments, folder=tmp_path, says=tmp_path / "said", point=point) == KILLED
+            if checkpoints.committed(run / "checkpoints"):
+                break
+        assert [one.kind for one in journal.read(run / "journal").records].count("checkpoint_saved") == 0
+        assert server.run("train", "--resume", run.name, folder=tmp_path, says=tmp_path / "said") == 0
+    monkeypatch.chdir(tmp_path)
+
+    assert main(["-q", "runs", "verify", run.name]) == 0, capsys.readouterr().err
+    assert main(["-q", "checkpoint", "lineage", run.name]) == 0
+
+
+def test_pruned_and_pinned_run_still_verifies(runs, capsys):
+    """What the commands move, the run's own account takes note of."""
+    one, _ = runs
+    assert main(["-q", "checkpoint", "pin", str(one)]) == 0
+    lock = json.loads((one / "lock.json").read_text())
+    assert lock["config"]["checkpoint"]["keep_last"] == 3
+    assert main(["-q", "checkpoint", "prune", str(one)]) == 0
+    assert main(["-q", "runs", "verify", str(one)]) == 0, capsys.readouterr().err
+
+
 def test_demo_of_a_resume_is_made_by_a_command(tmp_path, monkeypatch):
     """The example kills a run inside a save, resumes it, and writes down what was said and that both are equal."""
     monkeypatch.syspath_prepend(str(ROOT / "examples" / "resume"))

@@ -45,7 +45,8 @@ def watch(monkeypatch):
 
 
 def record(kind, **fields):
-    return json.dumps({"kind": kind, "fields": fields}).encode() + b"\n"
+    row = {"sequence": 1, "kind": kind, "fields": fields}
+    return json.dumps(row, separators=(",", ":")).encode() + b"\n"
 
 
 @pytest.mark.parametrize(
@@ -90,6 +91,7 @@ def test_timer_starts_with_the_record_of_a_due_step(watch, tmp_path):
     started = []
     watching._die_later = lambda: started.append(watching.num_seen)
     with (tmp_path / "journal").open("wb") as file:
+        Files().append(file.fileno(), b"\x00\xff no record\n")
         for step in (1, 2, 3, 4, 5, 6):
             Files().append(file.fileno(), record("step", step=step))
 

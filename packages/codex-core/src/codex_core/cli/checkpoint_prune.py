@@ -46,6 +46,7 @@ def prune(session: Session, run: str, dry_run: bool, quarantine: bool, as_json: 
             upkeep.move_pointers(newest)
             upkeep.remove(going)
             binding.seal_pointers(folder)
+            binding.seal_pointers(folder)
     for event in upkeep.taken_events():
         _tell(event)
     kept = [path.name for path in checkpoints.committed(folder.checkpoints).values() if path not in going]

@@ -16,14 +16,9 @@ from codex_core.running.account import Reading
 def look_at_checkpoints(read: Reading) -> None:
     """Every committed checkpoint, its place in the journal, and its parents."""
     root = read.folder / "checkpoints"
-    told = {
-        record.fields["path"]: record.fields["manifest_digest"] for record in read.of_kind("checkpoint_saved")
-    }
+    named = list(_named_by(read))
+    told, ever = dict(named), set(named)  # of a path that was saved anew, the last word counts
     locks = {record.fields["lock_digest"] for record in read.of_kind("run_started")}
-    ever = {
-        (record.fields["path"], record.fields["manifest_digest"])
-        for record in read.of_kind("checkpoint_saved")
-    }
     for path in reversed(checkpoints.committed(root).values()):
         name = f"{root.name}/{path.name}"
         try:
@@ -53,6 +48,18 @@ def look_at_checkpoints(read: Reading) -> None:
     if newest is not None and not (read.folder / newest["manifest"]).is_file():
         read.differs(newest["manifest"], "the newest checkpoint is missing")
     _pointers(read, root, ever)
+
+
+def _named_by(read: Reading) -> Iterator[tuple[str, str]]:
+    """The checkpoints that the journal names, in order, as (path, digest).
+
+    One whose process died before it could say so is named by the attempt that went on from it.
+    """
+    for record in read.history.records:
+        if record.kind == "checkpoint_saved":
+            yield str(record.fields["path"]), str(record.fields["manifest_digest"])
+        elif record.kind == "run_resumed" and record.fields["parent"]:
+            yield str(record.fields["parent"]), str(record.fields["parent_digest"])
 
 
 def _pointers(read: Reading, root: Path, ever: Iterable[tuple[str, str]]) -> None:

@@ -96,14 +96,14 @@ class Watch:
             return self.num_seen == point.operation
 
     def _follow(self, data: bytes) -> None:
-        """Take notice of a record that was appended to the journal."""
-        for line in data.splitlines():
-            record = json.loads(line)
-            if record["kind"] != "step":
+        """Take notice of the steps among what was appended, which may be anything."""
+        for line in data.split(b"\n"):
+            if b'"kind":"step",' not in line or not line.startswith(b"{"):
                 continue
             self.has_stepped = True
             every = self.point.evaluate_every if self.point.phase == "evaluation" else 1
-            if self.point.phase in ("step", "evaluation") and record["fields"]["step"] % every == 0:
+            step = json.loads(line)["fields"]["step"]
+            if self.point.phase in ("step", "evaluation") and step % every == 0:
                 self.num_seen += 1
                 if self.num_seen == self.point.operation:
                     self._die_later()
