@@ -215,6 +215,8 @@ CATALOGUE: dict[str, CatalogueEntry] = {
     "EVL-011": CatalogueEntry(ExitCode.INPUT, "A model that no run trained names no data to be scored on."),
     "GEN-001": CatalogueEntry(ExitCode.INPUT, "A prompt is longer than the model's context."),
     "GEN-002": CatalogueEntry(ExitCode.NO, "The safety policy blocked a prompt."),
+    "GEN-003": CatalogueEntry(ExitCode.INPUT, "A line holds no prompt, or prompts cannot be read."),
+    "GEN-004": CatalogueEntry(ExitCode.USAGE, "Options of generation contradict each other."),
     "CFG-001": CatalogueEntry(ExitCode.INPUT, "A configuration file cannot be read."),
     "CFG-002": CatalogueEntry(ExitCode.USAGE, "A configuration file is not valid YAML."),
     "CFG-003": CatalogueEntry(
@@ -368,6 +370,9 @@ CATALOGUE: dict[str, CatalogueEntry] = {
     ),
     "DAT-061": CatalogueEntry(
         ExitCode.INPUT, "A document is to be traced that the prepared set does not hold."
+    ),
+    "DAT-062": CatalogueEntry(
+        ExitCode.OK, "Rows are split by index, and some texts stand in more than one split."
     ),
     "NGM-001": CatalogueEntry(
         ExitCode.INPUT, "A row to score has no token; the first token of a row is context."

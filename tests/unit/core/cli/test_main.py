@@ -99,7 +99,7 @@ def test_a_bug_as_json_leaves_stdout_to_data(folder, monkeypatch, capsys):
     ("module", "name", "arguments"),
     [
         (evaluate_command, "evaluate_split", ["evaluate", "--checkpoint", "run"]),
-        (generate_command, "continue_prompts", ["generate", "--model", "run", "It"]),
+        (generate_command, "continued", ["generate", "--model", "run", "It"]),
     ],
     ids=["evaluating", "generating"],
 )

@@ -20,18 +20,19 @@ import click
 
 from codex_core.canonical import readable_json
 from codex_core.cli import work
+from codex_core.cli.continuing import Completion, completions
 from codex_core.cli.evaluate import build_metrics, corpus_line
-from codex_core.cli.generate import Completion, continue_prompts, installed_policy
 from codex_core.cli.models import OpenedModel, open_model
 from codex_core.cli.output import print_json, say, table
 from codex_core.cli.progress import Display
+from codex_core.cli.safety_gate import installed_policy
 from codex_core.cli.session import Session
 from codex_core.contracts import PreparedData
 from codex_core.errors import MissingDependency
 from codex_core.evaluation.compression import PRIMED_SIGNATURE, SIGNATURE, xz_bits_per_byte
 from codex_core.evaluation.runner import evaluate_split
 from codex_core.execute import RunResult
-from codex_core.records import GenerationSettings
+from codex_core.records import GenerationSettings, plain_text
 
 PRESETS = ("quick", "long", "tiny")
 PROMPTS = ("The ``with`` statement", "Return the number of", "An iterator is")
@@ -136,14 +137,9 @@ def _scores(
 
 
 def _completions(session: Session, opened: OpenedModel) -> list[Completion]:
-    settings = GenerationSettings(
-        max_new_tokens=TOKENS_PER_COMPLETION,
-        temperature=0.7,
-        top_k=50,
-        seed=1,
-        stop_ids=(opened.tokenizer.special_ids["eos"],),
-    )
-    return continue_prompts(opened, PROMPTS, settings, policy=installed_policy(session))
+    settings = GenerationSettings(max_new_tokens=TOKENS_PER_COMPLETION, temperature=0.7, top_k=50, seed=1)
+    prompts = [plain_text(text, id=text, source=("demo", number)) for number, text in enumerate(PROMPTS, 1)]
+    return list(completions(opened, prompts, settings, policy=installed_policy(session)))
 
 
 def _facts(

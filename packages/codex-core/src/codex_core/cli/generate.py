@@ -2,19 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import json
+import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import attrs
 import click
 
+from codex_core.cli.chat import Chat, typed_lines
+from codex_core.cli.continuing import Completion, completions, continued
 from codex_core.cli.models import BASE, OpenedModel, open_model
-from codex_core.cli.output import print_json, say
+from codex_core.cli.output import print_json
+from codex_core.cli.prompt_lines import records_of
+from codex_core.cli.safety_gate import admitted, policy_for
 from codex_core.cli.session import Session
-from codex_core.contracts import SafetyPolicy, SafetyStream, Tokenizer
-from codex_core.errors import InputError, RunFailed
-from codex_core.records import GenerationSettings
-from codex_core.running.project_journal import append
+from codex_core.contracts import SafetyPolicy
+from codex_core.errors import InputError, UsageError
+from codex_core.records import GenerationSettings, Record, plain_text
+
+
+@attrs.frozen(kw_only=True)
+class _Asked:
+    """How to continue, as the options say."""
+
+    settings: GenerationSettings
+    stop: tuple[str, ...]
+    truncate: bool
 
 
 @click.command()
@@ -22,6 +37,11 @@ from codex_core.running.project_journal import append
 @click.option(
     "--model", "reference", required=True, metavar="REF", help="A run, checkpoint or model folder, or @last."
 )
+@click.option(
+    "--prompts", "file", metavar="FILE", help='Read {"prompt": ...} or {"messages": [...]} lines; - is stdin.'
+)
+@click.option("--chat", is_flag=True, help="Talk: every line of stdin is a turn, the history is kept.")
+@click.option("--system", metavar="TEXT", help="With --chat: the turn before the first.")
 @click.option(
     "--max-new-tokens",
     type=click.IntRange(min=1),
@@ -41,7 +61,27 @@ from codex_core.running.project_journal import append
     help="Keep the likeliest tokens up to this share; 1 keeps all.",
 )
 @click.option(
+    "--min-p",
+    type=click.FloatRange(min=0, max=1),
+    default=0.0,
+    show_default=True,
+    help="Keep tokens at least this share as likely as the likeliest; 0 keeps all.",
+)
+@click.option(
+    "--repetition-penalty",
+    type=click.FloatRange(min=0, min_open=True),
+    default=1.0,
+    show_default=True,
+    help="Above 1 makes tokens that were there before less likely.",
+)
+@click.option(
+    "--stop", multiple=True, metavar="TEXT", help="End before this text; may be given several times."
+)
+@click.option(
     "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Equal seeds give equal text."
+)
+@click.option(
+    "--truncate-prompt", is_flag=True, help="Cut the beginning of a prompt that does not fit, aloud."
 )
 @click.option("--device", default="cpu", show_default=True, help="Where the model computes.")
 @click.option("--dtype", default=None, help="Default: as the checkpoint was saved.")
@@ -51,147 +91,121 @@ from codex_core.running.project_journal import append
 @click.pass_obj
 def generate(
     session: Session,
+    /,
     prompts: tuple[str, ...],
     reference: str,
-    max_new_tokens: int,
-    temperature: float,
-    top_k: int,
-    top_p: float,
-    seed: int,
+    file: str | None,
+    chat: bool,
+    system: str | None,
+    stop: tuple[str, ...],
+    truncate_prompt: bool,
     device: str,
     dtype: str | None,
     base: Path | None,
     bypass_safety: str | None,
     as_json: bool,
-) -> None:
+    **settings: Any,
+) -> int | None:
     """Continue PROMPTS (an empty prompt when none is given).
 
     \b
     Examples:
       codex generate --model @last "The with statement"
       codex generate --model @last --temperature 0 --json "def main"
+      codex generate --model @last --prompts prompts.jsonl
+      codex generate --model @last --chat
     """
+    _require_one_source(prompts, file=file, chat=chat, system=system, as_json=as_json)
+    if "" in stop:
+        raise UsageError(code="GEN-004", what="--stop is empty", why="every text holds the empty one")
+    records = _records(prompts, file)
     opened = open_model(session, reference, device=device, dtype=dtype, base=base)
-    settings = GenerationSettings(
-        max_new_tokens=max_new_tokens,
-        temperature=temperature,
-        top_k=top_k,
-        top_p=top_p,
-        seed=seed,
-        stop_ids=(opened.tokenizer.special_ids["eos"],),
-    )
-    policy = _policy(session, bypass_safety)
-    asked = [_admitted(prompt, policy) for prompt in prompts or ("",)]
+    asked = _Asked(settings=GenerationSettings(**settings), stop=stop, truncate=truncate_prompt)
+    policy = policy_for(session, bypass_safety, command="generate")
+    if chat:
+        talk = Chat(opened=opened, settings=asked.settings, policy=policy, stop=stop, system=system)
+        return talk.run(typed_lines())
+    records = [admitted(record, policy) for record in records]
     if as_json:
-        done = continue_prompts(opened, asked, settings, policy=policy)
-        rows = [attrs.asdict(completion) for completion in done]
-        print_json("codex-generation/1", {"model": str(opened.path), "seed": seed, "completions": rows})
-        return
-    for completion in continue_prompts(opened, asked, settings, policy=policy):
-        click.echo(completion.prompt + completion.text)
-
-
-@attrs.frozen(kw_only=True)
-class Completion:
-    """A continued prompt: its text after safety, tokens made, why it ended, and how many rules matched."""
-
-    prompt: str
-    text: str
-    tokens: int
-    finish_reason: str
-    matches: int
-
-
-def continue_prompts(
-    opened: OpenedModel, prompts: Sequence[str], settings: GenerationSettings, *, policy: SafetyPolicy | None
-) -> list[Completion]:
-    """Continue prompts, in their order."""
-    tokenizer = opened.tokenizer
-    context = [(tokenizer.special_ids["bos"], *tokenizer.encode(prompt)) for prompt in prompts]
-    _check_lengths(context, limit=opened.model.context_length)
-    texts = [_TextStream(tokenizer, policy.stream("output") if policy else None) for _ in prompts]
-    for chunk in opened.model.generate(context, settings):
-        texts[chunk.index].push(chunk.ids, chunk.finish_reason)
-    return [text.completion(prompt) for prompt, text in zip(prompts, texts, strict=True)]
-
-
-class _TextStream:
-    """Ids in, safe text out; bytes of an unfinished character are held back."""
-
-    def __init__(self, tokenizer: Tokenizer, safety: SafetyStream | None) -> None:
-        self._tokenizer = tokenizer
-        self._safety = safety
-        self._ids: list[int] = []
-        self._pushed = 0
-        self._shown: list[str] = []
-        self._reason = "length"
-        self._matches = 0
-
-    def push(self, ids: Iterable[int], finish_reason: str | None) -> None:
-        self._ids.extend(ids)
-        whole = self._tokenizer.decode(self._ids)
-        stable = whole if finish_reason else whole.rstrip("\ufffd")
-        piece, self._pushed = stable[self._pushed :], max(self._pushed, len(stable))
-        self._shown.append(self._safety.push(piece) if self._safety else piece)
-        if finish_reason:
-            self._reason = finish_reason
-            self._close()
-
-    def _close(self) -> None:
-        if self._safety is not None:
-            rest, matches = self._safety.close()
-            self._shown.append(rest)
-            self._matches = len(matches)
-
-    def completion(self, prompt: str) -> Completion:
-        return Completion(
-            prompt=prompt,
-            text="".join(self._shown),
-            tokens=len(self._ids),
-            finish_reason=self._reason,
-            matches=self._matches,
-        )
-
-
-def _check_lengths(context: Sequence[Sequence[int]], *, limit: int | None) -> None:
-    for number, ids in enumerate(context, start=1):
-        if limit is not None and len(ids) >= limit:
-            raise InputError(
-                code="GEN-001",
-                what=f"prompt {number} has {len(ids)} tokens and the model's context is {limit}",
-                fix="shorten the prompt",
-            )
-
-
-def _policy(session: Session, bypass_reason: str | None) -> SafetyPolicy | None:
-    """The installed policy; a bypass is said aloud and leaves an audit row."""
-    if bypass_reason is None:
-        return installed_policy(session)
-    append(session.places, "safety_bypassed", {"command": "generate", "reason": bypass_reason})
-    say(f"safety bypassed: {bypass_reason}")
+        rows = [attrs.asdict(one) for one in _completed(opened, records, asked, policy)]
+        fields = {"model": str(opened.path), "seed": asked.settings.seed, "completions": rows}
+        print_json("codex-generation/1", fields)
+    elif file is not None:
+        _print_lines(opened, records, asked, policy)
+    elif len(records) == 1:
+        _stream(opened, records[0], asked, policy)
+    else:
+        for one in _completed(opened, records, asked, policy):
+            click.echo(one.prompt + one.text)
     return None
 
 
-def installed_policy(session: Session) -> SafetyPolicy | None:
-    """The first usable policy, with its default options; that there is none is said aloud."""
-    rows = [row for row in session.registry.rows if row.kind == "safety_policies" and row.state == "ok"]
-    if not rows:
-        say("no safety policy is installed: prompts and output pass as they are (pip install codex-safety)")
-        return None
-    options = session.registry.options_class(rows[0])
-    policy: SafetyPolicy = session.registry.load(rows[0])(options() if options else None)
-    return policy
-
-
-def _admitted(prompt: str, policy: SafetyPolicy | None) -> str:
-    if policy is None:
-        return prompt
-    decision = policy.inspect(prompt, "prompt")
-    if not decision.allowed:
-        rules = ", ".join(sorted({match.rule for match in decision.matches}))
-        raise RunFailed(
-            code="GEN-002", what="the prompt was blocked by the safety policy", why=f"rules: {rules}"
+def _require_one_source(
+    prompts: Sequence[str], *, file: str | None, chat: bool, system: str | None, as_json: bool
+) -> None:
+    given = [
+        name for name, is_given in (("PROMPTS", prompts), ("--prompts", file), ("--chat", chat)) if is_given
+    ]
+    if len(given) > 1:
+        raise UsageError(
+            code="GEN-004", what=f"{' and '.join(given)} exclude each other", fix="codex generate --help"
         )
-    if decision.matches:
-        say(f"safety redacted {len(decision.matches)} span(s) of the prompt")
-    return decision.text
+    if system is not None and not chat:
+        raise UsageError(code="GEN-004", what="--system has no effect without --chat", fix="add --chat")
+    if chat and as_json:
+        raise UsageError(
+            code="GEN-004",
+            what="--chat prints answers as they come, not one JSON object",
+            fix='leave --json out, or use --prompts with {"messages": [...]} lines',
+        )
+
+
+def _records(prompts: Sequence[str], file: str | None) -> list[Record]:
+    if file is None:
+        texts = prompts or ("",)
+        return [
+            plain_text(text, id=f"prompt {number}", source=("argument", number))
+            for number, text in enumerate(texts, start=1)
+        ]
+    if file == "-":
+        return list(records_of(sys.stdin.buffer, name="stdin"))
+    try:
+        with Path(file).open("rb") as lines:
+            return list(records_of(lines, name=file))
+    except OSError as error:
+        raise InputError(
+            code="GEN-003",
+            what="the prompts cannot be read",
+            where=file,
+            why=error.strerror or str(error),
+            fix="name a file of JSON lines, or - for stdin",
+        ) from None
+
+
+def _completed(
+    opened: OpenedModel, records: Sequence[Record], asked: _Asked, policy: SafetyPolicy | None
+) -> Iterator[Completion]:
+    return completions(
+        opened, records, asked.settings, policy=policy, stop=asked.stop, truncate=asked.truncate
+    )
+
+
+def _print_lines(
+    opened: OpenedModel, records: Sequence[Record], asked: _Asked, policy: SafetyPolicy | None
+) -> None:
+    """One line of JSON per prompt, in their order, each as soon as it is there."""
+    for index, one in enumerate(_completed(opened, records, asked, policy)):
+        row = {"index": index, "text": one.text, "finish_reason": one.finish_reason, "tokens": one.tokens}
+        click.echo(json.dumps(row))
+
+
+def _stream(opened: OpenedModel, record: Record, asked: _Asked, policy: SafetyPolicy | None) -> None:
+    """The prompt and its continuation as it comes."""
+    pieces = continued(
+        opened, [record], asked.settings, policy=policy, stop=asked.stop, truncate=asked.truncate
+    )
+    before = record.text
+    for shown in pieces:
+        click.echo(before + shown.text, nl=False)
+        before = ""
+    click.echo()
