@@ -66,6 +66,7 @@ SECTIONS = {
     "data.sources": shown("data.sources=[{name: text, path: other.txt, document: paragraph}]", "metrics"),
     "data.split": shown("data.split=[0.5, 0.25, 0.25]", "metrics"),
     "data.split_seed": shown("data.split_seed=1", "metrics"),
+    "data.split_by": shown("data.split_by=index", "metrics"),
     "data.seq_len": shown("data.seq_len=48", "metrics"),
     "data.packing": shown("data.packing=fit", "metrics"),
     "data.weights": shown("data.weights=[1]", "metrics"),

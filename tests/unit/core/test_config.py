@@ -281,7 +281,7 @@ CHANGES = [
     "run.name=other", "run.seed=4", "run.exactness=L0", "run.threads=1", "run.log_every=1",
     "run.digest_every=2", "run.max_rollbacks=1",
     "data.sources[0].topics=false", "+data.sources={name: text, path: x}", "data.split=[0.8, 0.1, 0.1]",
-    "data.split_seed=1", "data.seq_len=65",
+    "data.split_seed=1", "data.split_by=index", "data.seq_len=65",
     "data.dedup=none", "data.packing=fit", "data.weights=[1]", "data.order_seed=0", "data.unsupervised=refuse",
     "data.shard_bytes=1024", "model.order=5", "trainer.duration=1 epoch", "trainer.batch_rows=2",
     "checkpoint.every=1", "checkpoint.keep_last=3", "checkpoint.keep_best=2",

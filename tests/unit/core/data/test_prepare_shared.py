@@ -67,11 +67,12 @@ def plans(source):
     return {
         "exact": make_plan(source, safety={}, split=[0.5, 0.25, 0.25]),
         "none": make_plan(source, dedup="none", split=[0.5, 0.25, 0.25]),
+        "index": make_plan(source, dedup="none", split_by="index", split=[0.5, 0.25, 0.25]),
         "learned": make_plan(source, tokenizer=("faulty", {}), split=[0.5, 0.25, 0.25]),
     }
 
 
-@pytest.mark.parametrize("name", ["exact", "none"])
+@pytest.mark.parametrize("name", ["exact", "none", "index"])
 def test_lots_do_not_show(tmp_path, source, name):
     """Rows judged one by one in order, and rows read in lots: the same account, splits, documents and digests."""
     plan = plans(source)[name]
@@ -90,7 +91,7 @@ def test_lots_do_not_show(tmp_path, source, name):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["exact", "none", "learned"])
+@pytest.mark.parametrize("name", ["exact", "none", "index", "learned"])
 def test_any_number_of_workers_gives_the_same_bytes(tmp_path, source, name):
     """One process and three give the same files, and leave nothing of the work behind."""
     plan = plans(source)[name]

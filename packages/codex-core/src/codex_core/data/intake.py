@@ -112,7 +112,7 @@ def judge(record: Record, plan: TextsPlan, *, is_known: Callable[[bytes], bool])
         if plan.unsupervised == "refuse":
             raise _unsupervised(inspected)
     if reason is None:
-        split = plan.splitter.split_of(inspected.text, group=inspected.group)
+        split = plan.splitter.split_of(inspected.text, group=inspected.group, source=inspected.source)
     return Judged(reason=reason, split=split, record=inspected, keys=keys, rules=rules)
 
 
@@ -237,7 +237,9 @@ class Intake:
             account.dropped[judged.reason] += 1
             return None
         assert judged.record is not None and judged.split is not None, "what has no reason to go is kept"
-        split = judged.split if exact else self._placed.setdefault(judged.keys[-1], judged.split)
+        split = judged.split
+        if not exact and not self.plan.splitter.by_index:
+            split = self._placed.setdefault(judged.keys[-1], judged.split)
         account.kept[split] += 1
         return split, judged.record
 

@@ -142,6 +142,7 @@ def _stages(
     if reading is not None and not is_shared(reading.path):
         sweep(reading.path, files=work.files)
     _warn_of_empty_splits(stored.manifest, work.on_event)
+    _warn_of_leaks(stored.manifest, work.on_event)
     return assemble(stored, texts=stored_texts, tokenizer_path=held.path, was_there=was_there)
 
 
@@ -164,7 +165,7 @@ def texts_plan(plan: Plan, *, registry: Components) -> TextsPlan:
     return TextsPlan(
         sources=tuple(sources),
         policy=_policy(plan, registry),
-        splitter=splitter(data["split"], seed=data["split_seed"]),
+        splitter=splitter(data["split"], seed=data["split_seed"], by=data.get("split_by", "content")),
         dedup=data["dedup"],
         unsupervised=data.get("unsupervised", "drop"),  # absent in locks of earlier versions
     )
@@ -352,3 +353,9 @@ def _warn_of_empty_splits(manifest: Mapping[str, Any], on_event: Emit) -> None:
             on_event(
                 Warned(code="DAT-007", text=f"the split {split!r} is empty although its ratio is {ratio}")
             )
+
+
+def _warn_of_leaks(manifest: Mapping[str, Any], on_event: Emit) -> None:
+    if num_texts := manifest.get("leaks", {}).get("texts", 0):
+        text = f"{num_texts:,} texts stand in more than one split, because rows are split by index"
+        on_event(Warned(code="DAT-062", text=text))

@@ -148,6 +148,8 @@ class Prepared:
                 f"{counts['tokens']:,} tokens, {counts['rows']:,} rows of {manifest['seq_len']}"
                 f"{_filled(counts)}"
             )
+        if "leaks" in manifest:
+            lines.append(f"leaks      {manifest['leaks']['texts']:,} texts stand in more than one split")
         lines.append(f"tokenizer  {held['id']}, {held['vocab_size']:,} ids, {held['fingerprint']}")
         lines.append(f"prepared   {self.fingerprint}")
         return "\n".join(lines)

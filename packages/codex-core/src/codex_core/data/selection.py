@@ -1,7 +1,8 @@
 """Which rows of all lots are kept, and in which split: what no lot can know alone.
 
 Decisions: of rows with equal turns, before or after the policy's redactions, the first in reading order stays
-(`dedup: exact`), or all stay in the split of the first (`dedup: none`). So the result does not depend on how rows
+(`dedup: exact`), or all stay in the split of the first (`dedup: none`), unless rows are split by index: then those
+whose turns come into several splits are counted. So the result does not depend on how rows
 were cut into lots, nor on who read them.
 """
 
@@ -36,10 +37,11 @@ class Run:
 
 @attrs.frozen(kw_only=True, eq=False)
 class Selection:
-    """The fate of every row that has a key, part by part."""
+    """The fate of every row that has a key, part by part; `leaks` are texts that stand in several splits."""
 
     parts: tuple[TextPart, ...]
     fates: tuple[NDArray[np.uint8], ...]
+    leaks: int = 0
 
     def runs(self, part: int, split: str) -> list[Run]:
         """The documents of a part that are kept in `split`, in reading order."""
@@ -81,9 +83,14 @@ def select(parts: Sequence[TextPart], plan: TextsPlan, *, scratch: Path, files: 
     fates = np.concatenate([np.empty(0, dtype=np.uint8), *(part.outcomes for part in parts)])
     entries = _entries(parts, before.tolist(), only_kept=not is_exact)
     num_entries = int(before[-1]) + (sum(len(part.redacted()[0]) for part in parts) if is_exact else 0)
+    leaks = 0
     for rows, firsts in repeats(entries, num_entries=num_entries, scratch=scratch, files=files):
-        fates[rows] = DUPLICATE if is_exact else fates[firsts]
-    return Selection(parts=tuple(parts), fates=tuple(np.split(fates, before[1:-1])) if len(parts) else ())
+        if is_exact or not plan.splitter.by_index:
+            fates[rows] = DUPLICATE if is_exact else fates[firsts]
+        else:
+            leaks += len(np.unique(firsts[fates[rows] != fates[firsts]]))
+    by_part = tuple(np.split(fates, before[1:-1])) if len(parts) else ()
+    return Selection(parts=tuple(parts), fates=by_part, leaks=leaks)
 
 
 def _entries(

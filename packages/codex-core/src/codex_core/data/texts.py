@@ -61,6 +61,8 @@ def write_texts(
     }
     on_event(ProgressMade(phase="read", done=account.read, total=account.read))
     report = {"rows": account.rows(), "safety": account.safety(plan.policy), "splits": splits}
+    if plan.splitter.by_index:
+        report["leaks"] = {"texts": selection.leaks}
     with writing(folder):
         files.write(folder / "report.json", readable_json(report).encode())
         files.write(folder / "names.json", readable_json([list(key) for key in names]).encode())

@@ -122,6 +122,8 @@ def write_tokens(
         }
     audit.refuse()
     report = {"rows": texts["rows"], "safety": texts["safety"], "splits": splits}
+    if "leaks" in texts:
+        report["leaks"] = texts["leaks"]
     supervision = audit.report(decode=plan.tokenizer.tokenizer.decode)
     with writing(folder):
         files.write(folder / "report.json", readable_json(report | {"supervision": supervision}).encode())

@@ -81,6 +81,21 @@ def _split_shares(config: RunConfig, _: Found) -> Iterator[Mistake]:
         )
 
 
+def _groups_by_index(config: RunConfig, found: Found) -> Iterator[Mistake]:
+    for number in range(len(config.data.sources)):
+        group = getattr(_typed(found, f"data.sources[{number}]"), "group", None)
+        if config.data.split_by == "index" and group is not None:
+            what = f"rows are to stay together by {group!r:.70} and to be split by index"
+            why = "by index every row goes by itself"
+            yield Mistake(
+                "data.split_by",
+                CODE,
+                what,
+                why,
+                fix=f"data.split_by=content, or no group in data.sources[{number}]",
+            )
+
+
 def _evaluated_split(config: RunConfig, _: Found) -> Iterator[Mistake]:
     share = config.data.split[SPLITS.index(config.evaluation.split)]
     if config.evaluation.every.amount > 0 and share <= 0:
@@ -170,6 +185,7 @@ _RULES: tuple[Callable[[RunConfig, Found], Iterator[Mistake]], ...] = (
     _sources,
     _weights,
     _split_shares,
+    _groups_by_index,
     _evaluated_split,
     _best_metric,
     _selection,

@@ -88,6 +88,12 @@ class DataSection:
         (0.9, 0.05, 0.05), doc="shares of train, validation and test; they sum to 1"
     )
     split_seed: int = option(0, doc="which documents fall into which split", minimum=0)
+    split_by: str = option(
+        "content",
+        doc="what decides the split of a document: its group or text, so that no text is in two, or index, where it "
+        "stands in its file; texts that then stand in two splits are counted",
+        choices=("content", "index"),
+    )
     seq_len: int = option(256, doc="length of a packed row", unit="tokens", minimum=2)
     packing: str = option(
         "concat",
