@@ -350,8 +350,11 @@ def test_a_tokenizer_is_learned_from_the_training_split(tmp_path, rows):
 
 
 @pytest.mark.parametrize("fault", ["no-bos", "outside", "unsupervised"])
-def test_a_rendering_that_cannot_be_trained_on_is_refused(tmp_path, rows, fault):
+def test_a_rendering_that_cannot_be_trained_on_is_refused(tmp_path, rows, fault, monkeypatch):
     """A tokenizer that breaks the rendering contract is found before training, with the document's place."""
+    monkeypatch.setattr(
+        "tests.support.data_plans.FaultyTokenizer.fault", None
+    )  # what learning sets, ends here
     plan = make_plan(("jsonl", {"path": str(rows)}), tokenizer=("faulty", {"fault": fault}))
 
     with pytest.raises(InputError) as caught:
