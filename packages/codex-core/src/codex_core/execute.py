@@ -146,6 +146,7 @@ def resume(
     are ids of documents of which nothing is learned from here on.
     """
     with _noting_failures(around), folder.claim() as claim:
+        folder.tidy()
         before = folder.lock()
         resuming.require_plugins(before, around.registry.freeze(), asked=asked)
         prepared = open_data(before)

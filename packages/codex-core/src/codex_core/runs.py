@@ -191,6 +191,11 @@ class RunDir:
                 shutil.copyfile(path, kept)
         self.write(name, text, files=files)
 
+    def tidy(self) -> None:
+        """Remove what a killed process left of files that it was replacing; only for who holds the claim."""
+        for path in self.path.glob(".*.tmp-*"):
+            path.unlink(missing_ok=True)
+
     def discard(self) -> None:
         """Remove a run that never made a step: nothing in it could be resumed."""
         shutil.rmtree(self.path, ignore_errors=True)

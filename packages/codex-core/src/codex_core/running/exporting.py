@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import secrets
 import shutil
+from functools import partial
 from pathlib import Path
 
 from codex_core.errors import InputError
@@ -58,8 +59,7 @@ def _fill(checkpoint: Checkpoint, folder: Path, files: Files) -> None:
     for path in [folder, *sorted(folders)]:
         files.make_folder(path)
     for file in wanted:
-        source = checkpoint.path / file["path"]
-        files.produce(folder / file["path"], lambda path, source=source: _copied(source, path))
+        files.produce(folder / file["path"], partial(_copied, checkpoint.path / file["path"]))
         files.sync_file(folder / file["path"])
     origin = manifest.get("exported_from")
     content = {

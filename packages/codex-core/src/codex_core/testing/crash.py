@@ -150,6 +150,8 @@ class Lab:
         )
         claim(not differing, f"{told}: these differ from the unbroken run: {differing}")
         journal.verify(run / "journal")
+        litter = [path.name for path in run.rglob("*.tmp-*")]
+        claim(bool(outcome.missed) or not litter, f"{told}: the finished run still holds {litter}")
         return outcome
 
     def point(self, phase: str, chance: random.Random) -> CrashPoint:
