@@ -334,3 +334,13 @@ def test_run_directory_holds_no_absolute_path(places: Places) -> None:
 
     assert str(places.root) not in (moved / "run.json").read_text()
     assert RunDir.open(moved).record()["name"] == "x"
+
+
+def test_what_a_killed_process_was_replacing_is_tidied(tmp_path: Path) -> None:
+    """Half-written replacements go, and no file of the run or of anybody else does."""
+    for name in (".run.json.tmp-77", ".data.json.tmp-1", "run.json", "notes.tmp-1", ".hidden"):
+        (tmp_path / name).write_text("x")
+
+    RunDir(tmp_path).tidy()
+
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".hidden", "notes.tmp-1", "run.json"]
