@@ -15,7 +15,8 @@ from cli_page import cli_page
 
 from codex_core.cli.config_reference import Offer, reference_page
 from codex_core.components import KIND_HOOKS, canonical_id
-from codex_core.errors import CATALOGUE, EXIT_MEANINGS, error_anchor
+from codex_core.error_codes import CATALOGUE
+from codex_core.errors import EXIT_MEANINGS, error_anchor
 
 ROOT = Path(__file__).resolve().parent.parent
 REFERENCE = ROOT / "docs" / "reference"

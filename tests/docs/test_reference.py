@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from codex_core.errors import CATALOGUE
+from codex_core.error_codes import CATALOGUE
 
 ROOT = Path(__file__).resolve().parents[2]
 CODE = re.compile(r'"([A-Z]{3}-\d{3})"')
@@ -33,7 +33,7 @@ def test_generated_pages_are_fresh() -> None:
 def test_every_error_code_is_in_the_catalogue_and_every_entry_is_raised() -> None:
     """No error lacks its explanation, and no explanation its error."""
     raised = {
-        code for path, text in _sources().items() if path.name != "errors.py" for code in CODE.findall(text)
+        code for path, text in _sources().items() if path.name != "error_codes.py" for code in CODE.findall(text)
     }
 
     assert raised - set(CATALOGUE) == set()

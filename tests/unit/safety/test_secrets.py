@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from codex_core.contracts import SafetyPolicy
-from codex_core.errors import CATALOGUE, PolicyError
+from codex_core.error_codes import CATALOGUE
+from codex_core.errors import PolicyError
 from codex_safety import assignments, private_keys, urls
 from codex_safety.options import SecretsOptions
 from codex_safety.secrets import RULES, STAGES, SecretsPolicy

@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from codex_core.errors import CATALOGUE, InputError, UsageError
+from codex_core.error_codes import CATALOGUE
+from codex_core.errors import InputError, UsageError
 from codex_core.files import Files
 from codex_telemetry import plugin, samples, sampling
 from codex_telemetry.probes import Sample, gpu_probe, machine_probe, probes_for

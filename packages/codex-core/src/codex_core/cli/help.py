@@ -7,7 +7,8 @@ from difflib import get_close_matches
 import click
 
 from codex_core.cli.output import print_json
-from codex_core.errors import CATALOGUE, EXIT_MEANINGS, UsageError
+from codex_core.error_codes import CATALOGUE
+from codex_core.errors import EXIT_MEANINGS, UsageError
 
 TOPICS = ("exit-codes", "errors")
 
