@@ -19,6 +19,7 @@ from codex_core.journal import History
 from codex_core.lock import Lock
 from codex_core.running.checkpoint_files import Checkpoint
 from codex_core.running.resuming import Changes
+from codex_core.running.sound_rows import require_sound
 
 #: Where a lock's `data` names the documents that are left out.
 WITHOUT = "without"
@@ -30,11 +31,14 @@ _ROLLBACKS = 3
 
 
 def rows_of(prepared: PreparedData, lock: Lock) -> PackedRows:
-    """The rows that a lock trains on, with its documents left out."""
+    """The rows that a lock trains on, with its documents left out; `InputError` when they are not sound."""
     seed, without, mixed = lock.seeds["data.order"], _left_out(lock), _mixed(lock)
     if not without:
-        return prepared.packed("train", seed=seed, **mixed)
-    return _able(prepared).packed("train", seed=seed, without=without, **mixed)
+        rows = prepared.packed("train", seed=seed, **mixed)
+    else:
+        rows = _able(prepared).packed("train", seed=seed, without=without, **mixed)
+    require_sound(rows)
+    return rows
 
 
 def leave_out(
