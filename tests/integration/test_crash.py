@@ -14,7 +14,7 @@ from tests.support.crash_cases import CASES, SLOW, case, imports_of, write_corpu
 SEED = 20261121
 
 #: Kills per phase of a full count, and what must really have been hit.
-FULL = {"save": 44, "prune": 16, "resume": 24, "evaluation": 24, "step": 8}
+FULL = {"save": 44, "prune": 16, "resume": 24, "evaluation": 32, "step": 8}
 BARS = {"save": 20, "prune": 10, "resume": 10, "evaluation": 10}
 
 
