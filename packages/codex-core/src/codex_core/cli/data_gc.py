@@ -35,12 +35,12 @@ from codex_core.data import housekeeping
 def gc(session: Session, dry_run: bool, older_than: float, store: Path | None, as_json: bool) -> None:
     """Remove prepared data that no run of this project and no unsealed chunk refers to.
 
-    Runs of other projects that use the same store are not known here: look at `--dry-run` first.
-
     \b
     Examples:
       codex data gc --dry-run
       codex data gc --older-than 1440
+
+    Runs of other projects that use the same store are not known here: look at `--dry-run` first.
     """
     place = work.places(session, store).store
     entries = housekeeping.survey(

@@ -46,11 +46,11 @@ def seal(
 ) -> None:
     """Check that all chunks of FILE are there and whole, and make one prepared set of them.
 
-    The set is byte for byte the one that `codex data prepare` makes on one machine.
-
     \b
     Examples:
       codex data seal run.yaml  after `codex data prepare run.yaml --chunk K/N` has ended for every K
+
+    The set is byte for byte the one that `codex data prepare` makes on one machine.
     """
     asked = work.make_plan(session, file, overrides, bypass_safety=bypass_safety)
     asked = reading_as(asked, on_error=on_error, max_skip=max_skip)

@@ -22,12 +22,12 @@ from codex_core.errors import ArtefactError
 def verify(session: Session, path: Path, as_json: bool) -> None:
     """Compare every byte of a prepared set, its texts and its tokenizer with their digests.
 
-    PATH is a prepared set, or a store, all of whose sets are then read. Exit code 7 names what differs.
-
     \b
     Examples:
       codex data verify .codex/store/tokens/KEY
       codex data verify .codex/store
+
+    PATH is a prepared set, or a store, all of whose sets are then read. Exit code 7 names what differs.
     """
     sets = [open_prepared(path)] if not (path / "tokens").is_dir() else _all(path)
     if as_json:
