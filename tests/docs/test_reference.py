@@ -33,7 +33,10 @@ def test_generated_pages_are_fresh() -> None:
 def test_every_error_code_is_in_the_catalogue_and_every_entry_is_raised() -> None:
     """No error lacks its explanation, and no explanation its error."""
     raised = {
-        code for path, text in _sources().items() if path.name != "error_codes.py" for code in CODE.findall(text)
+        code
+        for path, text in _sources().items()
+        if path.name != "error_codes.py"
+        for code in CODE.findall(text)
     }
 
     assert raised - set(CATALOGUE) == set()

@@ -201,7 +201,9 @@ def test_safety_is_accounted_for_in_the_lock(project):
     """The lock of a run holds the policy's digest and its counts by rule; another policy is another data set."""
     examples = pytest.importorskip("codex_safety.examples")
     rows = project.path / "rows.jsonl"
-    rows.write_text(rows.read_text() + json.dumps({"text": f"the key is {examples.ACCESS_KEY} and stays"}) + "\n")
+    rows.write_text(
+        rows.read_text() + json.dumps({"text": f"the key is {examples.ACCESS_KEY} and stays"}) + "\n"
+    )
     config = project.path / "run.yaml"
     held = {}
     for action in ("redact", "block"):

@@ -72,7 +72,7 @@ def test_every_key_has_an_example(registry: FakeRegistry) -> None:
         written |= {
             f"{_name_of(choice)}:{key}"
             for _, choice in _choices(values)
-            for key in {*choice, *(path.rpartition('.')[2] for path in flat(choice))}
+            for key in {*choice, *(path.rpartition(".")[2] for path in flat(choice))}
         }
     missing = [field.path for field in section_fields() if field.path not in written]
     assert missing == []

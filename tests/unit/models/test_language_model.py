@@ -10,8 +10,8 @@ import torch
 from codex_core.errors import InputError
 from codex_core.records import GenerationSettings
 from codex_models.decoding import Weights
-from codex_models.sampling import choose
 from codex_models.live import TorchLanguageModel
+from codex_models.sampling import choose
 from tests.support.decoders import VOCAB_SIZE, decoder, one_document
 
 GREEDY = GenerationSettings(max_new_tokens=9, temperature=0.0)

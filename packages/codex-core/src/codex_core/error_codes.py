@@ -198,7 +198,8 @@ CATALOGUE: dict[str, CatalogueEntry] = {
         ExitCode.OK, "Rows are split by index, and some texts stand in more than one split."
     ),
     "DAT-063": CatalogueEntry(
-        ExitCode.INPUT, "Packed rows are not sound: labels are shifted, documents leak, or padding is learned."
+        ExitCode.INPUT,
+        "Packed rows are not sound: labels are shifted, documents leak, or padding is learned.",
     ),
     "NGM-001": CatalogueEntry(
         ExitCode.INPUT, "A row to score has no token; the first token of a row is context."

@@ -111,21 +111,18 @@ def _written(
     verified = hf_export.verify(
         folder, decoder, dtype=dtype, tokenizer=tokenizer, own_encode=_own_encode(registry)
     )
-    lines = (
+    lines = [
         f"logits read back by {verified.logits_by} on {verified.prompts} prompts differ by at most "
         f"{verified.difference:.1e} of the largest (allowed: {verified.bound:.0e})",
         f"token ids rendered by {verified.ids_by} equal those of the model's tokenizer",
-    )
+    ]
     if is_untied_by_export(decoder.options):
-        lines = (
-            *lines,
-            "embeddings and output matrix, one in the model, are two here: the layout has no scale",
-        )
+        lines.append("embeddings and output matrix, one in the model, are two here: the layout has no scale")
     return Exported(
         source=str(found.path),
         layout=chosen.name,
         dtype=dtype,
-        verification=lines,
+        verification=tuple(lines),
         verified=attrs.asdict(verified),
     )
 

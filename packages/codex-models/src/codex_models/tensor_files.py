@@ -12,7 +12,7 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import attrs
 import blake3
@@ -106,7 +106,8 @@ def places(path: Path) -> dict[str, Place]:
 def bytes_of(tensor: Tensor) -> memoryview:
     """The bytes of a tensor; those of its own memory when it lies together in main memory, else of a copy."""
     held = tensor.detach().to("cpu").contiguous().reshape(-1).view(torch.uint8)
-    return memoryview(held.numpy())
+    array: Any = held.numpy()  # numpy types no buffer before Python 3.12
+    return memoryview(array)
 
 
 def unreadable(path: Path, why: str) -> ArtefactError:
@@ -143,7 +144,7 @@ def _header(ordered: list[tuple[str, Tensor]]) -> bytes:
     return len(text).to_bytes(8, "little") + text
 
 
-def _write(file: BinaryIO | Any, data: memoryview, hasher: Any) -> None:
+def _write(file: Any, data: memoryview, hasher: Any) -> None:
     for start in range(0, len(data), _PIECE_BYTES):
         piece = data[start : start + _PIECE_BYTES]
         hasher.update(piece)
@@ -151,7 +152,7 @@ def _write(file: BinaryIO | Any, data: memoryview, hasher: Any) -> None:
             piece = piece[file.write(piece) :]
 
 
-def _fill(file: BinaryIO | Any, data: memoryview, path: Path) -> None:
+def _fill(file: Any, data: memoryview, path: Path) -> None:
     while data:
         read = file.readinto(data)
         if not read:

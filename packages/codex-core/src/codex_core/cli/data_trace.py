@@ -23,7 +23,18 @@ from codex_core.runs import RunDir
 #: Records that tell of a step that was done.
 _DONE = ("step", "step_digest", "checkpoint_saved")
 
-_HEADINGS = ("position", "row", "document", "source", "file", "line", "first", "tokens", "supervised", "left out")
+_HEADINGS = (
+    "position",
+    "row",
+    "document",
+    "source",
+    "file",
+    "line",
+    "first",
+    "tokens",
+    "supervised",
+    "left out",
+)
 
 
 @click.command()

@@ -63,7 +63,7 @@ def choose(
         kept = int(np.searchsorted(reached, settings.top_p)) + 1
         reached = reached[:kept]
     if settings.min_p > 0:
-        kept = np.count_nonzero(weights[: len(reached)] >= settings.min_p)  # weights fall from 1
+        kept = int(np.count_nonzero(weights[: len(reached)] >= settings.min_p))  # weights fall from 1
         reached = reached[:kept]
     place = np.searchsorted(reached, chance.random() * reached[-1], side="right")
     return int(order[min(int(place), len(reached) - 1)])

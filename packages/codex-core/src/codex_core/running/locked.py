@@ -51,7 +51,7 @@ def loader(
         options_class = registry.options_class(row)
         where = f"lock.json, components.{section}"
         options = None if options_class is None else options_from(options_class, held["options"], where=where)
-        if section in assets.SECTIONS:
+        if section in assets.SECTIONS and options is not None:
             for name in assets.path_options(options_class):
                 if isinstance(written := getattr(options, name), str):
                     place = assets.place_of(
