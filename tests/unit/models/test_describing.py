@@ -51,19 +51,26 @@ def test_every_option_says_what_it_means():
 
 
 def test_memory_is_counted_in_closed_form():
-    """Parameters, gradients and moments are exact; micro-batches and bf16 shrink what depends on them."""
+    """What lasts is exact; micro-batches and bf16 shrink what depends on them; the fuller moment is told."""
     options = DecoderOptions(layers=3, width=32, heads=2)
     locked = {"batch_rows": 8, "micro_batch_rows": None, "precision": "fp32"}
 
-    def memory(**changes):
-        lock = lock_for(options_for(batch_rows=8), components={"trainer": {"options": locked | changes}})
-        return decoder_memory(options, lock)
+    def memory(*, config=None, **changes):
+        components = {"trainer": {"options": locked | changes}}
+        return decoder_memory(
+            options, lock_for(options_for(batch_rows=8), components=components, config=config or {})
+        )
 
-    whole = memory()
-    assert whole.parameters == whole.gradients == whole.moments // 2 == 4 * options.num_parameters(23)
+    whole, copied = memory(), memory(config={"checkpoint": {"asynchronous": True}})
+    assert whole.parameters == whole.moments // 2 == 4 * options.num_parameters(23)
+    assert (whole.gradients, whole.staging, copied.staging) == (0, 0, whole.parameters + whole.moments)
+    assert memory(ema=0.9).averages == whole.parameters
     assert memory(optimizer="muon").moments == whole.moments - 4 * options.num_hidden_parameters
-    assert memory(micro_batch_rows=2).activations == whole.activations // 4
-    assert memory(precision="bf16").logits == whole.logits // 2
+    halved = memory(micro_batch_rows=4)
+    assert (halved.activations, halved.gradients) == (whole.activations // 2, whole.parameters)
+    assert memory(precision="bf16").activations == whole.activations // 2
+    recomputed = memory(activation_checkpointing="blocks")
+    assert recomputed.gradients > 0 and recomputed.total < whole.total
 
 
 @pytest.mark.parametrize(
@@ -131,4 +138,5 @@ def test_kept_activations_are_those_that_are_counted(shape: str, lora: LoraOptio
     lock = lock_for(options_for(batch_rows=4), seq_len=256, components={"trainer": {"options": trainer}})
 
     assert hidden.requires_grad
-    assert decoder_memory(options, lock).activations == pytest.approx(sum(kept.values()), rel=0.2)
+    memory = decoder_memory(options, lock)
+    assert memory.activations + memory.casts == pytest.approx(sum(kept.values()), rel=0.2)

@@ -162,7 +162,12 @@ class MetricValue:
 
 @attrs.frozen(kw_only=True)
 class Memory:
-    """Predicted peak memory of a training run, in bytes, by what holds it."""
+    """Predicted peak memory of a training run beyond its imports, in bytes, by what holds it.
+
+    `frozen` are weights that are not trained, `averages` a running average of those that are, `casts` matrices in the
+    arithmetic of the run, `staging` copies of what is being saved, `allocator` holes between blocks in use, `runtime`
+    what libraries need for themselves.
+    """
 
     parameters: int = 0
     gradients: int = 0
@@ -170,6 +175,11 @@ class Memory:
     activations: int = 0
     logits: int = 0
     staging: int = 0
+    frozen: int = 0
+    averages: int = 0
+    casts: int = 0
+    allocator: int = 0
+    runtime: int = 0
 
     @property
     def total(self) -> int:

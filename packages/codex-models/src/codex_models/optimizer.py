@@ -47,6 +47,13 @@ class NamedOptimizer:
             eps=options.eps,
             fused=True,
         )
+        # As AdamW itself would begin them in its first step: what lasts is taken before what comes and goes.
+        for parameter in others:
+            self._adamw.state[parameter] = {
+                "step": torch.zeros((), dtype=torch.float32, device=parameter.device),
+                "exp_avg": torch.zeros_like(parameter, requires_grad=False),
+                "exp_avg_sq": torch.zeros_like(parameter, requires_grad=False),
+            }
 
     def step(self, lr: float) -> None:
         """Apply the gradients with learning rate `lr` (Muon's in its own proportion) and forget them."""
@@ -75,7 +82,7 @@ class NamedOptimizer:
         return norm
 
     def tensors(self) -> dict[str, Tensor]:
-        """Moments, momentum and step counts by name, as they are after at least one step."""
+        """Moments, momentum and step counts by name."""
         state = self._adamw.state
         return self._muon.tensors() | {
             f"{kind}.{name}": state[parameter][kind]

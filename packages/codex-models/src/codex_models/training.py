@@ -27,7 +27,7 @@ from codex_models.exactness import arithmetic_of, require_level, require_same_ar
 from codex_models.modules import TrainableModule
 from codex_models.optimizer import NamedOptimizer
 from codex_models.patience import Patience
-from codex_models.precision import device_for, dtype_name, training_dtype
+from codex_models.precision import device_for, dtype_name, return_freed_memory, training_dtype
 from codex_models.scaler import LossScaler
 from codex_models.staging import HostCopies, copies_for
 from codex_models.state import tensor_writer
@@ -189,8 +189,23 @@ def begin(
     )
     if saved is not None:
         _restore(training, saved)
+    _take_room(training)
     emit(_prepared(training, lock))
     return training
+
+
+def _take_room(training: Training) -> None:
+    """Take the memory of copies before the first step, and give back what building the model left over.
+
+    What lasts lies below what comes and goes, so each step finds the same free memory as the one before.
+    """
+    copies, average = training.copies, training.average
+    if copies is not None:
+        copies.take({name: value.detach() for name, value in training.model.trainable().items()}, "weights")
+        copies.take(training.optimizer.tensors(), "moments")
+        if average is not None:
+            copies.take(average.tensors, "average")
+    return_freed_memory()
 
 
 def save(training: Training, lock: Lock, checkpoints: Checkpoints) -> None:

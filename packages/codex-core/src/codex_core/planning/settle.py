@@ -151,7 +151,7 @@ def _with_sizes(lock: Lock, plan: Plan, registry: Registry) -> Lock:
     kept, keep_every = plan.config["checkpoint"], lock.durations.get("checkpoint.keep_every", 0)
     num_kept = int(kept["keep_last"]) + 1 + (int(kept["keep_best"]) if lock.evaluate_every else 0)
     num_kept += lock.steps // keep_every if keep_every else 0
-    disk_bytes = num_kept * (memory.parameters + memory.moments)
+    disk_bytes = num_kept * (memory.parameters + memory.moments + memory.averages)
     return attrs.evolve(lock, memory=memory, disk_bytes=disk_bytes, notes=tuple(notes))
 
 
