@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 
+import attrs
 import numpy as np
 import pytest
 
@@ -171,3 +172,28 @@ def test_digest_of_rows_tells_every_change(prepared):
     batch.loss_mask[1, 0] ^= True
     digests.add(digest_of_rows(0, numbers, batch))
     assert len(digests) == 4
+
+
+def test_a_mixture_is_traced_by_its_sources(tmp_path):
+    """With weights 2:1 each step of six rows reads four of the first source, and a small source again and again."""
+    sources = []
+    for name, num_rows in (("many", 60), ("few", 9)):
+        path = tmp_path / f"{name}.jsonl"
+        path.write_text(
+            "".join(f'{{"text": "{name} {number:03}: it says little"}}\n' for number in range(num_rows))
+        )
+        sources.append(("jsonl", {"path": str(path)}))
+    prepared = run(tmp_path, make_plan(*sources, weights=[2, 1], split=[1, 0, 0]))
+    lock = attrs.evolve(lock_of(prepared), batch_rows=6, steps=20, config={"data": {"weights": [2, 1]}})
+    trace = Trace(prepared, lock)
+    rows = rows_of(prepared, lock)
+
+    for step in trace.between(1, 20):
+        read = [{piece.place.source for piece in row.pieces} for row in step.rows]
+        assert sorted(map(sorted, read)) == [[0]] * 4 + [[1]] * 2
+        start = (step.step - 1) * 6
+        assert step.digest == f"sha256:{digest_of_rows(start, rows.numbers(start, 6), rows.rows(start, 6))}"
+    few = next(id for id in prepared.document_ids("train") if id.startswith("few"))
+    _, seen = trace.sightings(few)
+    firsts = [one.piece.first for one in seen]
+    assert max(firsts.count(first) for first in firsts) > 1
