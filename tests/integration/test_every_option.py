@@ -1,6 +1,7 @@
 """Every option of ours: changing it changes the configuration's hash, and something that can be observed.
 
-The tables in `tests/support/option_rows.py` list, per key, a change and where it shows; a key that is added without a row fails the first test.
+The tables in `tests/support/option_rows.py` list, per key, a change and where it shows; a key that is added without
+a row fails the first test.
 What shows is taken from a run that is trained, from the component that is built with the option, or it is the refusal
 of the change.
 """
