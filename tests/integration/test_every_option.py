@@ -233,6 +233,7 @@ def test_a_changed_option_of_a_component_changes_the_hash(owner, path):
     for options in (row.base, {**row.base, **row.change}):
         choice = {"name": owner, **options}
         values = {
+            "run": {"exactness": "L0"},
             "data": {"sources": ["pydoc"], "seq_len": 32},
             "tokenizer": "bytes",
             "model": "ngram",
@@ -422,6 +423,23 @@ def _ending(target, options, folder):
     return result.steps, result.reason
 
 
+def _short_of_memory(target, options, folder):
+    """How far a run comes whose model has no memory for more than two rows at once."""
+    from codex_models.decoder import Decoder
+    from tests.support.decoders import train
+
+    hidden = Decoder.hidden
+
+    def bounded(self, ids, *more, **settings):
+        if len(ids) > 2:
+            raise MemoryError
+        return hidden(self, ids, *more, **settings)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Decoder, "hidden", bounded)
+        return train(folder, options=options, steps=1, exactness="L0").result.steps
+
+
 def _steps(target, options, folder):
     """What a lock says of a training of ten rows an epoch."""
     return [str(options.duration), str(options.warmup)] + [
@@ -470,6 +488,7 @@ SEEN = {
     "steps": _steps,
     "begun": _begun,
     "ending": _ending,
+    "memory": _short_of_memory,
     "tokenizer": _tokenizer,
     "decision": _decision,
     "events": _events,

@@ -274,6 +274,7 @@ IN_OBJECTS = {
         {"activation_checkpointing": "blocks"}, "begun"
     ),
     ("codex-models/torch", "trainer.ema"): Built({"ema": 0.5}, "weights"),
+    ("codex-models/torch", "trainer.on_oom"): Built({"on_oom": "stop"}, "memory", {"on_oom": "retry"}),
     ("codex-models/torch", "trainer.on_nonfinite"): Built({"on_nonfinite": "stop"}, "ending", LENIENT),
     ("codex-models/torch", "trainer.max_nonfinite"): Built({"max_nonfinite": 1}, "ending", LENIENT),
     ("codex-models/torch", "trainer.patience"): Built({"patience": 1, **LENIENT}, "ending", LENIENT),

@@ -48,6 +48,7 @@ class OutOfMemoryError(RuntimeError):
         (OSError(errno.ENOSPC, "No space left on device"), RunFailed, "RUN-008", 1),
         (MemoryError("8 GB"), RunFailed, "RUN-011", 1),
         (OutOfMemoryError("cuda"), RunFailed, "RUN-011", 1),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory"), RunFailed, "RUN-011", 1),
         (RunFailed(code="TRN-001", what="diverged"), RunFailed, "TRN-001", 1),
         (ZeroDivisionError("a bug"), ZeroDivisionError, None, 70),
         (KeyboardInterrupt(), KeyboardInterrupt, None, 130),

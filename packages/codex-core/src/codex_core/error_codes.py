@@ -427,6 +427,9 @@ CATALOGUE: dict[str, CatalogueEntry] = {
     "TRN-011": CatalogueEntry(
         ExitCode.OK, "Checkpoints are not written beside the training: a copy of what is saved would not fit."
     ),
+    "TRN-012": CatalogueEntry(
+        ExitCode.OK, "A step ran out of memory and was computed again with fewer rows at once."
+    ),
     "RUN-010": CatalogueEntry(
         ExitCode.INTERRUPTED, "A signal stopped the command; the last finished step was saved."
     ),

@@ -16,8 +16,8 @@ from codex_core.lock import Lock
 from codex_core.records import FitResult
 from codex_models.digests import digest_of_step
 from codex_models.events import LossScaleLowered
-from codex_models.gradients import gradients_of
 from codex_models.guards import Outcome, has_supervised, passed_over, warn_of_first_loss, withhold
+from codex_models.oom import gradients_in_memory
 from codex_models.precision import repeatable
 from codex_models.progress import Pace, is_due
 from codex_models.schedule import learning_rate
@@ -59,7 +59,9 @@ class TorchTrainer:
                 batches = training.micro_batches(data, step)
                 supervised = sum(batch.num_supervised for batch in batches)
                 if has_supervised(data, training.rows_of(step), supervised, step):
-                    outcome = gradients_of(training, lock, batches, step=step, supervised=supervised)
+                    outcome = gradients_in_memory(
+                        training, lock, data, batches, step=step, supervised=supervised, emit=emit
+                    )
                 else:
                     outcome = passed_over(training.rows_of(step), step, emit)
                 lr = self._lr(lock, step)

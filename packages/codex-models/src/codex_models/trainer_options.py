@@ -103,6 +103,13 @@ class TorchTrainerOptions:
         resumable=True,
         only_with=("on_nonfinite", ("skip",)),
     )
+    on_oom: str = option(
+        "stop",
+        doc="when the gradients of a step do not fit into memory: end the run, or compute the step again with half "
+        "the rows at once and go on so; retry needs run.exactness: L0, since sums are rounded differently",
+        choices=("stop", "retry"),
+        resumable=True,
+    )
     patience: int | None = option(
         None,
         doc="evaluations without an improvement after which training ends; by default it does not",

@@ -158,6 +158,16 @@ def _batch(_: RunConfig, found: Found) -> Iterator[Mistake]:
         yield Mistake("trainer.micro_batch_rows", CODE, what, why)
 
 
+def _out_of_memory(config: RunConfig, found: Found) -> Iterator[Mistake]:
+    level = config.run.exactness
+    if getattr(_typed(found, "trainer"), "on_oom", None) == "retry" and level != "L0":
+        what = f"on_oom: retry cannot keep what exactness {level} promises"
+        why = "smaller micro-batches round differently, and when memory runs out is up to the machine"
+        if level == "L2":
+            why = "L2 computes one row at a time, so there is no smaller micro-batch"
+        yield Mistake("trainer.on_oom", CODE, what, why, fix="run.exactness=L0, or trainer.on_oom=stop")
+
+
 def _patience(config: RunConfig, found: Found) -> Iterator[Mistake]:
     patience = getattr(_typed(found, "trainer"), "patience", None)
     if isinstance(patience, int) and config.evaluation.every.amount == 0:
@@ -192,6 +202,7 @@ _RULES: tuple[Callable[[RunConfig, Found], Iterator[Mistake]], ...] = (
     _references,
     _durations,
     _batch,
+    _out_of_memory,
     _patience,
     _context,
 )

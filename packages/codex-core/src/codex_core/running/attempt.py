@@ -261,7 +261,7 @@ class Attempt:
 
 def explained(error: BaseException, where: Path) -> BaseException:
     """An exception as what it means for a run: out of memory and a full disk are answers, the rest stays."""
-    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":  # torch's, by name
+    if _ran_out_of_memory(error):
         fix = "make trainer.batch_rows, data.seq_len or the model smaller; codex plan FILE shows what takes memory"
         failed = RunFailed(
             code="RUN-011", what="out of memory", where=str(where), why=str(error) or None, fix=fix
@@ -273,6 +273,13 @@ def explained(error: BaseException, where: Path) -> BaseException:
         return error
     failed.__cause__ = error
     return failed
+
+
+def _ran_out_of_memory(error: BaseException) -> bool:
+    """Python's exception, torch's (by name), or what torch's allocator for main memory says."""
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return True
+    return isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error)
 
 
 def verdict_on(error: BaseException) -> Verdict:
