@@ -322,6 +322,7 @@ CATALOGUE: dict[str, CatalogueEntry] = {
     "RUN-030": CatalogueEntry(
         ExitCode.OK, "A run computes with more threads than this process has processors."
     ),
+    "RUN-031": CatalogueEntry(ExitCode.OK, "The disk has less room than the checkpoints of a run may take."),
     "RUN-028": CatalogueEntry(ExitCode.USAGE, "An option goes with a resume only."),
     "JRN-001": CatalogueEntry(ExitCode.ARTEFACT, "The journal was altered after it was written."),
     "JRN-002": CatalogueEntry(

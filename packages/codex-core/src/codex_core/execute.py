@@ -38,6 +38,7 @@ from codex_core.running.locked import built, loader
 from codex_core.running.processors import num_cpus
 from codex_core.running.reference import Part
 from codex_core.running.resuming import Changes
+from codex_core.running.room import notice_room
 from codex_core.running.signals import Stop
 from codex_core.runs import REPRODUCES, RunDir, unwritable
 from codex_core.scrub import Scrubber
@@ -126,6 +127,7 @@ def run(
                 prepared = prepare(asked)
                 lock = _settled(asked, prepared, around)
                 noticed = resuming.require_threads(lock, around.environment, cpus=num_cpus())
+                noticed += notice_room(folder.path, lock)
                 work = _Work(run=folder, lock=lock, prepared=prepared, around=around, noticed=noticed)
                 opened = _open_books(work)
             return _until_done(work, opened)
