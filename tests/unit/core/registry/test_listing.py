@@ -207,6 +207,24 @@ def test_all_adds_known_components_that_are_absent(world: World, capfd: pytest.C
     assert {row["state"] for row in json.loads(filtered)["rows"]} == {"not-installed"}
 
 
+@pytest.mark.parametrize("columns", [80, 120])
+def test_table_fits_the_terminal(columns: int) -> None:
+    """No line is longer than the terminal, no word of a summary is lost, and a pipe gets one line per row."""
+    summaries = ["Byte-level BPE: " + "lossless and frozen " * 5, "Short"]
+    rows = [
+        {"kind": "safety_policies", "name": name, "id": name, "state": "ok", "dist": "codex-tokenizers",
+         "version": "1.0.0", "summary": summary, "notes": []}
+        for name, summary in zip(["sentencepiece", "b"], summaries, strict=True)
+    ]  # fmt: skip
+
+    fitted = listing.table(rows, columns)
+
+    assert max(map(len, fitted.splitlines())) <= columns
+    assert fitted.split().count("lossless") == 5 and fitted.split().count("frozen") == 5
+    assert listing.table(rows).splitlines()[1].endswith(summaries[0].strip())
+    assert len(listing.table(rows).splitlines()) == 5
+
+
 def test_empty_listing_says_so(world: World, capfd: pytest.CaptureFixture[str]) -> None:
     """No row at all is a sentence, not an empty screen."""
     assert shown(world, capfd, kind="writers") == (

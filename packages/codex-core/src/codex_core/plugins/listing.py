@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any
 
+#: Columns that a summary needs to stand beside its row; with fewer it stands below.
+_NARROWEST = 32
+
 _FLAGS = ("--json", "--all", "--check", "--refresh")
 
 
@@ -62,7 +65,8 @@ def show(
         rows = known.with_absent(rows)
     if kind is not None:
         rows = [row for row in rows if row["kind"] == kind]
-    _print(envelope(render(rows)) if as_json else table(rows).encode("ascii", "backslashreplace"))
+    shown = envelope(render(rows)) if as_json else table(rows, _columns()).encode("ascii", "backslashreplace")
+    _print(shown)
     return int(check and any(row["state"] not in ("ok", "not-installed") for row in rows))
 
 
@@ -83,8 +87,8 @@ def envelope(rendered: bytes) -> bytes:
     return head.encode("ascii") + rendered + b"\n]}\n"
 
 
-def table(rows: Sequence[dict[str, Any]]) -> str:
-    """Rows as aligned columns, then what is wrong and how to repair it."""
+def table(rows: Sequence[dict[str, Any]], columns: int | None = None) -> str:
+    """Rows as aligned columns, then what is wrong and how to repair it; summaries are broken to fit `columns`."""
     if not rows:
         return "nothing is installed that offers components of this kind\n"
     lines = [("KIND", "NAME", "STATE", "DISTRIBUTION", "SUMMARY")]
@@ -93,10 +97,7 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
         lines.append((row["kind"], row["name"], row["state"], dist, row["summary"] or ""))
     shown = [tuple(map(escaped, line)) for line in lines]
     widths = [max(len(line[column]) for line in shown) for column in range(4)]
-    text = [
-        "  ".join(cell.ljust(width) for cell, width in zip(line, [*widths, 0], strict=True)).rstrip()
-        for line in shown
-    ]
+    text = [one for line in shown for one in _fitted(line, widths, columns)]
     for row in rows:
         if row["state"] != "ok":
             text += ["", *(escaped(line) for line in explanation(row))]
@@ -104,6 +105,38 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
             text += ["", *(escaped(f"note {row['kind']}/{row['id']}: {note}") for note in row["notes"])]
     count = sum(row["state"] == "ok" for row in rows)
     return "\n".join([*text, "", f"{count} of {len(rows)} rows are ok"]) + "\n"
+
+
+def _fitted(line: tuple[str, ...], widths: list[int], columns: int | None) -> list[str]:
+    """One row as lines no longer than `columns`: its summary goes on below itself, or stands below the row."""
+    head = "  ".join(cell.ljust(width) for cell, width in zip(line[:-1], widths, strict=True)) + "  "
+    if columns is None or len(head) + len(line[-1]) <= columns:
+        return [(head + line[-1]).rstrip()]
+    if columns - len(head) >= _NARROWEST:
+        first, *others = _broken(line[-1], columns - len(head))
+        return [head + first, *(" " * len(head) + other for other in others)]
+    return [head.rstrip(), *(f"    {part}" for part in _broken(line[-1], columns - 4))]
+
+
+def _broken(text: str, width: int) -> list[str]:
+    """A text as lines of at most `width` characters, broken at spaces."""
+    lines: list[str] = []
+    for word in text.split():
+        if lines and len(lines[-1]) + 1 + len(word) <= width:
+            lines[-1] += f" {word}"
+        else:
+            lines.append(word)
+    return lines or [""]
+
+
+def _columns() -> int | None:
+    """The columns of the terminal that reads the answer; None for a file or a pipe, where nothing is broken."""
+    if not sys.stdout.isatty():
+        return None
+    try:
+        return int(os.environ.get("COLUMNS") or os.get_terminal_size(1).columns) or None
+    except (OSError, ValueError):
+        return None
 
 
 def explanation(row: dict[str, Any]) -> list[str]:
