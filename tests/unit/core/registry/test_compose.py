@@ -172,12 +172,15 @@ def test_configurations_composed_to_finetune_and_to_adapt_train_on_completions(t
     codex = [sys.executable, "-m", "codex_core"]
     here: dict[str, Any] = {"cwd": tmp_path, "env": environ, "capture_output": True, "text": True}
     composed = subprocess.run([*codex, "registry", "compose", "--goal", "finetune"], check=True, **here)
-    assert "form: prompt_completion" in composed.stdout and "  weights: null" in composed.stdout
+    assert "form: prompt_completion" in composed.stdout and "  weights: ..." in composed.stdout
     (tmp_path / "run.yaml").write_text(composed.stdout, encoding="utf-8")
 
     changes = ["data.sources[0].path=rows.jsonl", "data.split=[0.8, 0.2, 0.0]", "data.seq_len=64"]
     changes += ["model.layers=1", "model.width=32", "model.heads=2", "trainer.precision=fp32"]
-    done = subprocess.run([*codex, "train", "run.yaml", *changes], check=False, **here)
+    unfilled = subprocess.run([*codex, "train", "run.yaml", *changes], check=False, **here)
+    assert unfilled.returncode == 4, unfilled.stderr  # nothing begins from chance that was not asked to
+    assert "model.weights names something that is not there" in unfilled.stderr
+    done = subprocess.run([*codex, "train", "run.yaml", *changes, "model.weights=null"], check=False, **here)
 
     assert done.returncode == 0, done.stderr
     assert "exactness L1: float32 on cpu" in done.stderr

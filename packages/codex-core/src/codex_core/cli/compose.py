@@ -48,7 +48,7 @@ _TUNING: dict[str, Any] = {
     "trainer": {"duration": "3 epochs", "batch_rows": 8, "lr": "1e-4", "warmup": "0.1 epochs"},
     "every": "1 epoch",
     "tokenizer": {"path": "null"},
-    "model": {"weights": "null"},
+    "model": {"weights": "..."},
     "sources": {"form": "prompt_completion"},
 }
 
