@@ -124,11 +124,18 @@ def test_newest_is_by_number_not_by_text(tmp_path: Path) -> None:
 
 
 def test_empty_folder_is_an_input_error(tmp_path: Path) -> None:
-    """Nothing to load is a mistake of the caller with its own code, for an empty and for an absent folder."""
-    for folder in (tmp_path, tmp_path / "none"):
+    """Nothing to load is a mistake of the caller with its own code, and the reason tells a run from any folder."""
+    (tmp_path / "run" / "checkpoints").mkdir(parents=True)
+    reasons = {
+        tmp_path: "neither a run nor a checkpoint",
+        tmp_path / "none": "no such folder",
+        tmp_path / "run" / "checkpoints": "before its first save",
+    }
+    for folder, reason in reasons.items():
         with pytest.raises(InputError) as raised:
             checkpoints.newest(folder)
         assert raised.value.code == "CKP-001"
+        assert reason in str(raised.value.why)
 
 
 def _all_files(folder: Path) -> list[Path]:

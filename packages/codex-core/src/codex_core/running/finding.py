@@ -55,9 +55,17 @@ def newest(root: Path, *, emit: Emit = ignore) -> Checkpoint:
         code="CKP-001",
         what="there is no checkpoint here",
         where=str(root),
-        why="the run ended before its first save" if root.is_dir() else "there is no such folder",
+        why=_why_none(root),
         fix="codex runs list",
     )
+
+
+def _why_none(root: Path) -> str:
+    if not root.is_dir():
+        return "there is no such folder"
+    if root.name == "checkpoints" or (root / "run.json").exists():
+        return "the run ended before its first save"
+    return "the folder is neither a run nor a checkpoint nor a model of Codex"
 
 
 def find(path: Path, *, emit: Emit = ignore) -> Checkpoint:
