@@ -12,7 +12,7 @@ import click
 
 from codex_core.errors import ExitCode
 from codex_models.cli_lora import export_adapter, merge
-from codex_models.cli_output import columns, megabytes, print_json, say
+from codex_models.cli_output import columns, print_json, say, size_text
 
 LAYOUTS = ("llama", "qwen2", "qwen3", "gpt2")
 DTYPES = ("float32", "bfloat16", "float16")
@@ -191,7 +191,7 @@ def list_(session: Any, *, as_json: bool) -> None:
     if as_json:
         print_json("codex-model-list/1", {"models": [place.fields() for place in found]})
         return
-    rows = [[place.path, place.kind, place.description, megabytes(place.size_bytes)] for place in found]
+    rows = [[place.path, place.kind, place.description, size_text(place.size_bytes)] for place in found]
     click.echo(columns(["path", "kind", "model", "size"], rows))
 
 

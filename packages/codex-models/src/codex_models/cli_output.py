@@ -30,10 +30,10 @@ def columns(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     )
 
 
-def megabytes(size_bytes: int) -> str:
-    """A size in decimal megabytes.
+def size_text(size_bytes: int) -> str:
+    """A size in decimal kilobytes, and from one megabyte on in megabytes.
 
-    >>> megabytes(494_576)
-    '0.5 MB'
+    >>> size_text(11_052), size_text(494_576_000)
+    ('11.1 kB', '494.6 MB')
     """
-    return f"{size_bytes / 1e6:,.1f} MB"
+    return f"{size_bytes / 1e3:,.1f} kB" if size_bytes < 1e6 else f"{size_bytes / 1e6:,.1f} MB"

@@ -329,8 +329,17 @@ def _tell(result: RunResult, *, as_json: bool) -> None:
         shown["run"] = str(result.run.path)
         print_json("codex-train/1", shown)
         return
-    numbers = "  ".join(f"{name} {value:.4f}" for name, value in result.metrics.items())
+    numbers = "  ".join(f"{name} {_number(value)}" for name, value in result.metrics.items())
     click.echo(f"{result.status}: step {result.steps}, {result.tokens:,} tokens  {numbers}".rstrip())
     click.echo(f"run: {result.run.path}")
     if result.status == "interrupted":
         say(f"continue with: codex train --resume {result.run.path}")
+
+
+def _number(value: float) -> str:
+    """Four places, or as many as a small value needs.
+
+    >>> _number(3.54851), _number(1e-05)
+    ('3.5485', '1.00e-05')
+    """
+    return f"{value:.4f}" if value == 0 or abs(value) >= 1e-3 else f"{value:.2e}"

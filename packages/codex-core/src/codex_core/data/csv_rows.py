@@ -148,7 +148,7 @@ def _not_csv(reason: str, found: str) -> RowFault:
 def _bad_header(file: InputFile, found: str) -> InputError:
     return InputError(
         code="DAT-004",
-        what=f"expected a header with a name for every column, found {found}",
+        what=f"no header with a name for every column: {found}",
         where=file.at(1),
         fix="begin the file with one line of different names",
     )

@@ -57,7 +57,7 @@ def _opened(file: InputFile) -> Iterator[Any]:
     except pyarrow.ArrowException as error:
         raise InputError(
             code="DAT-004",
-            what="expected a Parquet file, found something else or a damaged one",
+            what="no Parquet file, or a damaged one",
             where=str(file.path),
             why=str(error).splitlines()[0][:200],
             fix="write the file again",
