@@ -80,3 +80,14 @@ def test_a_reader_without_its_library_is_refused_with_the_install_line(tmp_path)
     assert "pyarrow is not installed" in said.err
     assert "fix: pip install" in said.err
     assert bare.codex("data", "validate", "a.jsonl").code == 0
+
+
+@pytest.mark.slow
+def test_an_input_without_rows_is_told(tmp_path):
+    """A file that holds nothing has no fault to list, and its validation does not pass in silence."""
+    project = Project.make(tmp_path / "project")
+    (project.path / "empty.jsonl").write_text("")
+
+    said = project.codex("data", "validate", "empty.jsonl")
+
+    assert said.code == 0 and "empty.jsonl holds no row" in said.err

@@ -111,7 +111,7 @@ MISPLACED = {
     "~data.sources[4]": "the list holds 1",
     "run.seed.x=1": "a value written at run.yaml:1",
     "run[0]=1": "a mapping written at run.yaml:1",
-    "data.sources.topics=true": "a list written at run.yaml:5",
+    "data.sources.topics=true": "a list written at run.yaml:5; elements are named by [0]",
     "+run.seed=3": "written already at run.yaml:1",
     "+data.sources[0]=x": "written already",
     "~run.sed": "did you mean 'seed'?",

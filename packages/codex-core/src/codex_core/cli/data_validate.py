@@ -93,5 +93,7 @@ def _show(found: Validation, file: Path) -> None:
     for note, count in found.notes.items():
         click.echo(f"noted         {note} ({count})")
     click.echo(f"texts sha256  {found.texts_sha256}")
+    if found.complete and not (found.rows or found.num_errors):
+        say(f"{file} holds no row: preparing would refuse it")
     if not found.complete:
         say(f"{file} could not be read to its end")

@@ -100,7 +100,8 @@ def _edit(node: Node, steps: Steps, override: Override) -> Node:
     elif node.value is None:
         node = Node({}, node.origin)  # `lora: null` holds nothing that could be in the way
     if not isinstance(node.value, dict):
-        raise _misplaced(override, f"{step!r} is asked of {_kind(node)} written at {node.origin}")
+        hint = "; elements are named by [0], counted from 0" if isinstance(node.value, list) else ""
+        raise _misplaced(override, f"{step!r} is asked of {_kind(node)} written at {node.origin}{hint}")
     entries = dict(node.value)
     if rest:
         if step not in entries and override.action == "remove":

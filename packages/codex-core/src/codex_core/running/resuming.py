@@ -273,7 +273,7 @@ def summary(checkpoint: Checkpoint | None, lock: Lock, changes: Changes) -> str:
         told = f"resumed from checkpoints/{checkpoint.path.name} at step {checkpoint.step} of {lock.steps}"
         told += f", epoch {epoch:.2f} ({checkpoint.digest})"
         for split, row in checkpoint.manifest["metrics"].items():
-            numbers = [f"{name} {value:.4f}" for name, value in row.items() if isinstance(value, float)]
+            numbers = [f"{name} {value:.5g}" for name, value in row.items() if isinstance(value, float)]
             told += f"; {split} at step {row['step']}: {', '.join(numbers)}" if numbers else ""
     for path, (old, new) in changes.asked.items():
         told += f"; {path}: {_short(old)} -> {_short(new)}"
