@@ -123,13 +123,14 @@ def test_a_resumed_run_ends_with_the_bytes_of_the_unbroken_one(project):
 
 
 @pytest.mark.slow
-def test_an_exported_adapter_is_loaded_by_peft_first(project, capsys):
+def test_an_exported_adapter_is_loaded_by_peft_first(project, capsys, recwarn):
     """The folder holds peft's files, a card, and the bound that was kept; a whole model is refused."""
     pytest.importorskip("peft")
     adapter(project / "adapted", base=project / "tiny")
     assert main(["model", "export-adapter", "adapted", "--out", "alone", "--json"]) == 0
     done = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert done["verified_by"].startswith("peft ") and done["difference"] <= done["bound"]
+    assert not [one for one in recwarn if one.category is FutureWarning]
     assert {"adapter_model.safetensors", "adapter_config.json", "README.md"} <= {
         path.name for path in (project / "alone").iterdir()
     }

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 import tempfile
+import warnings
 from collections.abc import Iterator
 from importlib import import_module
 from importlib.util import find_spec
@@ -121,7 +122,9 @@ def _through_peft(folder: Path, opened: OpenedAdapter, tokenizer: Tokenizer) -> 
             base = Path(name)
             _write_base(base, opened.model, artefact=opened.found.path / "tokenizer", tokenizer=tokenizer)
         inner = load(base, dtype=torch.float32)
-        theirs = import_module("peft").PeftModel.from_pretrained(inner, folder).eval()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # between peft and transformers
+            theirs = import_module("peft").PeftModel.from_pretrained(inner, folder).eval()
         difference = max(_apart(theirs, opened.model, row) for row in rows_for(tokenizer, opened.model))
     if not difference <= BOUND:
         raise RunFailed(
