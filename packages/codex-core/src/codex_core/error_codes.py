@@ -32,6 +32,7 @@ CATALOGUE: dict[str, CatalogueEntry] = {
     "CLI-007": CatalogueEntry(
         ExitCode.CAPABILITY, "Something that was required of this installation or machine is absent."
     ),
+    "CLI-008": CatalogueEntry(ExitCode.INPUT, "The disk is full where a result is to be written."),
     "EVL-010": CatalogueEntry(
         ExitCode.INPUT, "The prepared data was made with another tokenizer than the checkpoint's."
     ),

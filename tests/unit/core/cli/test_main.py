@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 import shutil
 import signal
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -203,3 +206,19 @@ def test_colours_are_never_printed_where_nobody_asked(trained, capsys, monkeypat
         main(["trian"])
         said = capsys.readouterr()
         assert "\x1b" not in said.out + said.err
+
+
+@pytest.mark.parametrize("arguments", [["help", "errors"], ["registry", "list"]])
+def test_a_full_disk_under_the_output_is_no_bug(arguments):
+    """What cannot be printed for want of room is exit 4 and names standard output; no crash file, no traceback."""
+    with Path("/dev/full").open("w") as full:
+        ended = subprocess.run(
+            [sys.executable, "-m", "codex_core", *arguments],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert ended.returncode == 4, ended.stderr
+    assert "CLI-008" in ended.stderr and "standard output" in ended.stderr
+    assert "Traceback" not in ended.stderr

@@ -7,6 +7,7 @@ line, a traceback is shown with `--debug` only.
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Sequence
@@ -18,7 +19,7 @@ import click
 from codex_core import __version__
 from codex_core.cli.commands import COMMANDS, PROGRESS
 from codex_core.cli.session import Flags, Session, split_flags
-from codex_core.errors import CodexError, ExitCode, UsageError
+from codex_core.errors import CodexError, ExitCode, InputError, UsageError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -146,7 +147,23 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return ExitCode.PIPE
     except Exception as error:  # noqa: BLE001 - a bug: everything expected is one of the above
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return _no_room(error, flags=flags)
         return _crash(error, flags=flags, argv=arguments)
+
+
+def _no_room(error: OSError, *, flags: Flags) -> int:
+    """A full disk under what we print, or under a file that nobody closer expected to fill it."""
+    where = error.filename or "standard output"
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what is still buffered must not fail again at exit
+    full = InputError(
+        code="CLI-008",
+        what="the output cannot be written",
+        where=str(where),
+        why=error.strerror or str(error),
+        fix="free some disk space, or write elsewhere",
+    )
+    return _fail(full, flags=flags, as_json=False)
 
 
 def _help_columns() -> int:
