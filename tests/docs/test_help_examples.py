@@ -75,6 +75,7 @@ def test_examples_are_of_the_command_that_shows_them():
 def test_example_runs_as_printed(line, folder, monkeypatch, capsys):
     """The example ends well and no traceback is shown; its answer is on stdout, if it has one."""
     *before, last = line.split(" | ")
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"")))
     for stage in before:  # a pipe: what one command prints is what the next one reads
         assert main(scratch.arguments_of(stage, folder)) == 0
         monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(capsys.readouterr().out.encode())))

@@ -207,7 +207,15 @@ def run_every_example(made, hidden, tmp_path):
     jobs.write_text(json.dumps({"project": str(made.path), "copies": str(copies), "commands": commands}))
     command = [sys.executable, *without.flags, "-c", EVERY_EXAMPLE, str(jobs), str(told)]
     environ = {**os.environ, **without.environ}
-    done = subprocess.run(command, env=environ, cwd=copies, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        command,
+        env=environ,
+        cwd=copies,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
     return json.loads(told.read_text())
 

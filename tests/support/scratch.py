@@ -90,6 +90,7 @@ def make(path: Path) -> Project:
     for name in ("run.yaml", "a.yaml", "b.yaml"):
         (path / name).write_text(CONFIG + safety_line())
     (path / "tokenizer.yaml").write_text(TOKENIZER)
+    (path / "prompts.jsonl").write_text('{"prompt": "Document number"}\n')
     run = path / "runs" / "RUN"
     said = project.codex_until(
         '"step":25,', "train", "run.yaml", "--run-dir", run, run=run, send=signal.SIGINT
