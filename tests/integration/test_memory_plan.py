@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+pytest.importorskip("codex_models")
 from tests.support.measured_memory import CASES, measured
 
 #: How far a plan may be off.
