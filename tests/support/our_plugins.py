@@ -14,7 +14,11 @@ ROOT = Path(__file__).resolve().parents[2]
 KNOWN = {
     ("models", "decoder"): "pip install codex-models",
     ("trainers", "torch"): "pip install codex-models",
+    ("models", "hf-causal"): "pip install 'codex-models[hf]'",
     ("tokenizers", "bpe"): "pip install codex-tokenizers",
+    ("tokenizers", "hf"): "pip install codex-tokenizers",
+    ("tokenizers", "sentencepiece"): "pip install 'codex-tokenizers[sentencepiece]'",
+    ("tokenizers", "whitespace"): "pip install codex-tokenizers",
     ("safety_policies", "secrets"): "pip install codex-safety",
     ("writers", "tensorboard"): "pip install 'codex-telemetry[tensorboard]'",
 }

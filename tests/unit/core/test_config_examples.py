@@ -117,8 +117,8 @@ def test_the_json_schema_accepts_every_shipped_file(path: Path, registry: FakeRe
     values = plain(read(path))
     named = {_name_of(choice) for _, choice in _choices(values)}
     for module, names in {
-        "codex_models": {"decoder", "torch"},
-        "codex_tokenizers": {"bpe"},
+        "codex_models": {"decoder", "hf-causal", "torch"},
+        "codex_tokenizers": {"bpe", "hf", "sentencepiece", "whitespace"},
         "codex_safety": {"secrets"},
         "codex_telemetry": {"tensorboard"},
     }.items():

@@ -72,6 +72,10 @@ class Row:
         return self.state in ("ok", "conflict", "shadowed") and not self.missing
 
 
+#: States that say something of one component and nothing of others in its plugin.
+_OF_ONE_COMPONENT = frozenset({"ok", "missing-extra", "conflict", "shadowed"})
+
+
 class Registry:
     """The components of this environment, as the user's selection leaves them. Make one with `open`."""
 
@@ -261,7 +265,12 @@ class Registry:
         offered = known.find(kind, name)
         if offered is not None:
             held_up = next(
-                (row for row in self.rows if row.dist == offered.distribution and row.state != "ok"), None
+                (
+                    row
+                    for row in self.rows
+                    if row.dist == offered.distribution and row.state not in _OF_ONE_COMPONENT
+                ),
+                None,
             )
             return MissingDependency(
                 code="REG-004",
