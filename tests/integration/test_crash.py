@@ -72,7 +72,9 @@ def test_hundred_kills_cost_nothing(tmp_path, capsys):
             while phases:
                 now = in_order(phases[:8])
                 outcome = lab.broken(f"broken-{runs}", phases=now, seed=SEED + runs, expected=expected)
-                phases = phases[outcome.attempts :]
+                for phase in now[: outcome.attempts]:
+                    if phase in phases:
+                        phases.remove(phase)
                 by_case[name] += outcome.hit
                 missed, runs = missed + outcome.missed, runs + 1
         hits += by_case[name]
@@ -88,7 +90,9 @@ def test_hundred_kills_cost_nothing(tmp_path, capsys):
 
 
 def in_order(phases):
-    """The same phases, one that is not a resume first: what has not begun cannot be resumed."""
+    """The same phases, one that is not a resume first: what has not begun cannot be resumed; if need be one more."""
+    if all(phase == "resume" for phase in phases):
+        return ["step", *phases]
     return sorted(phases[:], key=lambda phase: phase == "resume")[:1] + _without_first(phases)
 
 
