@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -25,6 +24,7 @@ from codex_models import golden_prompts, hf_tokenizer_files
 from codex_models.decoder import Decoder
 from codex_models.hf_directory import CONFIG, WEIGHTS
 from codex_models.hf_layouts import Layout, write_config
+from codex_models.hf_presence import has_transformers
 from codex_models.hf_tensors import to_directory, unscaled
 from codex_models.state import named_tensors, tensor_writer
 
@@ -82,7 +82,7 @@ def verify(
 
     `own_encode` opens the directory's tokenizer where transformers is not installed.
     """
-    has_library = find_spec("transformers") is not None
+    has_library = has_transformers()
     rows = golden_prompts.rendered(tokenizer)
     encode = _library_encode(folder) if has_library else None
     ids_by = "transformers" if has_library else "the tokenizer `hf` of Codex"

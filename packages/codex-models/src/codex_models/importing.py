@@ -8,7 +8,6 @@ before the folder appears.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,7 @@ from codex_core.registry import Registry, Row
 from codex_models import hf_directory, model_folder
 from codex_models.decoder import Decoder
 from codex_models.hf_export import logits_of
+from codex_models.hf_presence import has_transformers
 from codex_models.model_folder import NO_TOKENIZER
 from codex_models.new_folder import new_folder
 
@@ -67,7 +67,7 @@ def import_directory(directory: Path, out: Path, *, registry: Registry) -> Impor
     decoder = Decoder.from_folder(directory)
     held = _tokenizer(directory, registry)
     row, tokenizer = held or (None, None)
-    difference = _difference(directory, decoder) if find_spec("transformers") else None
+    difference = _difference(directory, decoder) if has_transformers() else None
     with new_folder(out) as folder:
         model_folder.fill(
             folder,

@@ -27,6 +27,7 @@ from codex_models.decoder import Decoder
 from codex_models.hf_adapted import HfAdapted
 from codex_models.hf_layouts import fitting_layout
 from codex_models.hf_loading import load
+from codex_models.hf_presence import has_transformers
 from codex_models.lora import AdaptedDecoder
 from codex_models.lora_files import BINDING, PEFT_CONFIG, TENSORS
 from codex_models.lora_merge import (
@@ -87,7 +88,7 @@ def export_adapter(
         for name in (TENSORS, PEFT_CONFIG, BINDING):
             written[name](folder / name)
         difference = None
-        if find_spec("peft") is not None and find_spec("transformers") is not None:
+        if find_spec("peft") is not None and has_transformers():
             difference = _through_peft(folder, opened, tokenizer_of(registry, found))
         verified = None if difference is None else f"peft {import_module('peft').__version__}"
         done = ExportedAdapter(
