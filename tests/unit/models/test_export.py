@@ -174,7 +174,7 @@ def test_an_export_that_renders_other_ids_leaves_nothing(project, monkeypatch, c
 def test_export_without_transformers_is_read_back_by_ours(project, monkeypatch, capsys):
     """Where transformers is not installed, our own reader and the tokenizer `hf` compare, and that is said."""
     project.write("m")
-    monkeypatch.setattr(hf_export, "find_spec", lambda name: None)
+    monkeypatch.setattr(hf_export, "has_transformers", lambda: False)
 
     assert main(["model", "export", "m", "--out", "out", "--json"]) == 0
     said = json.loads(capsys.readouterr().out)["verified"]
