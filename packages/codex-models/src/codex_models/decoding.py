@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from codex_models.options import DecoderOptions
 
 #: Entries up to which a matrix is multiplied in float32 on a CPU.
-SMALL_MATRIX = 1 << 18
+SMALL_MATRIX = 1 << 20
 
 #: What a place that may not be seen adds to a score; its probability is exactly zero.
 _UNSEEN = -torch.inf
